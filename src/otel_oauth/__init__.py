@@ -1,0 +1,1 @@
+"""OpenTelemetry metrics, spans and events of OAuth operations."""

@@ -1,0 +1,61 @@
+"""The one guard between our code and the application.
+
+Whatever goes wrong inside the instrumentation ends here: it is counted, said once per component, and never seen by the
+application. The message of the exception is never logged, it may hold what a request carried.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import traceback
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("otel_oauth")
+
+
+class Guard:
+    """Runs our code so that no exception of ours escapes.
+
+    :param count: called with the component's name for each error that was stopped.
+    :param reraise: raise instead of stopping; on in this project's own tests.
+    """
+
+    def __init__(self, count: Callable[[str], None], *, reraise: bool | None = None) -> None:
+        self._count = count
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
+        self.reraise = os.environ.get("OTEL_OAUTH_RAISE_INTERNAL_ERRORS") == "1" if reraise is None else reraise
+
+    def run(self, component: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+        """Call ``function`` and return its result, or ``None`` if it raised."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 the one guard: an error of ours must not reach the application
+            self.failed(component, error)
+            if self.reraise:
+                raise
+            return None
+
+    def failed(self, component: str, error: BaseException) -> None:
+        """Count an error of ours and log its type and place, the first time for each component."""
+        self._count(component)
+        with self._lock:
+            if component in self._said:
+                return
+            self._said.add(component)
+        frame = traceback.extract_tb(error.__traceback__)[-1:]
+        place = f"{os.path.basename(frame[0].filename)}:{frame[0].lineno}" if frame else "unknown"
+        _log.warning(
+            "otel-oauth: %s at %s in %s; the application is not affected, further errors are only counted",
+            type(error).__qualname__,
+            place,
+            component,
+        )

@@ -1,0 +1,237 @@
+"""How a plugin reaches into a library: a table of hooks, applied and taken back in one place.
+
+A hook is two pure functions of the plugin: ``begin`` translates the call's arguments into an operation, ``after`` translates its
+result or exception into facts. Everything that must never go wrong stands here once: the same result object, the same
+exception object, sync and async, our own errors stopped, the original attribute restored.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import CoroutineType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry import context as otel_context
+
+from otel_oauth.operation import Operation
+
+if TYPE_CHECKING:
+    from otel_oauth.telemetry import Telemetry
+
+_log = logging.getLogger("otel_oauth")
+
+_SUPPRESSED = "suppress_instrumentation"
+
+
+class Call:
+    """One call of a hooked callable, as a plugin sees it.
+
+    :ivar instance: the object it was called on (the class for a class method).
+    :ivar hooks: the hook set that the hook belongs to, to adopt further classes.
+    :ivar operation: the operation that ``begin`` returned, or ``None``.
+    """
+
+    __slots__ = ("args", "hooks", "instance", "kwargs", "operation", "telemetry")
+
+    def __init__(self, hooks: HookSet, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401 the library's
+        self.hooks = hooks
+        self.telemetry = hooks.telemetry
+        self.instance = instance
+        self.args = args
+        self.kwargs = kwargs
+        self.operation: Operation | None = None
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401 the library's
+        """Return an argument by position (``self`` not counted) or name."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+
+Begin = Callable[[Call], "Operation | None"]
+After = Callable[[Call, Any, "BaseException | None"], None]
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One hooked callable.
+
+    :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a ``begin`` the call has no
+        operation of its own and is only watched.
+    :param after: gets the result, or ``None`` and the exception, before the operation ends.
+    """
+
+    begin: Begin | None = None
+    after: After | None = None
+
+
+class HookSet:
+    """The hooks of one plugin while it is attached.
+
+    :param telemetry: what the plugin's operations record into.
+    :param library: the name of the library, for the metric of hooks and the log.
+    :ivar notes: what the plugin remembers of the library's long-lived objects, as long as those live.
+    """
+
+    def __init__(self, telemetry: Telemetry, library: str) -> None:
+        self.telemetry = telemetry
+        self.active = True
+        self._library = library
+        self._lock = threading.RLock()
+        self._patches: list[tuple[weakref.ref[Any], str, Any, Any]] = []
+        self._undo: list[Callable[[], None]] = []
+        self._adopted: weakref.WeakSet[type] = weakref.WeakSet()
+        self.notes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self._attached = 0
+        self._missing = 0
+
+    # Attaching --------------------------------------------------------------------------------------------------------
+
+    def attach(self, table: Mapping[str, Hook]) -> None:
+        """Hook every ``module:Class.attribute`` of the table, as soon as its module is imported by the application."""
+        modules: dict[str, list[tuple[str, Hook]]] = {}
+        for target, hook in table.items():
+            module, _, path = target.partition(":")
+            modules.setdefault(module, []).append((path, hook))
+        for module, hooks in modules.items():
+            wrapt.register_post_import_hook(self._patcher(hooks), module)
+
+    def _patcher(self, hooks: list[tuple[str, Hook]]) -> Callable[[ModuleType], None]:
+        def imported(module: ModuleType) -> None:
+            if self.active:
+                self.telemetry.guard.run("hook", self._patch_module, module, hooks)
+
+        return imported
+
+    def attach_now(self, table: Mapping[str, Hook]) -> None:
+        """Like :meth:`attach`, but import the modules at once."""
+        for target in table:
+            import_module(target.partition(":")[0])
+        self.attach(table)
+
+    def _patch_module(self, module: ModuleType, hooks: Iterable[tuple[str, Hook]]) -> None:
+        for path, hook in hooks:
+            class_name, _, attribute = path.rpartition(".")
+            owner = getattr(module, class_name, None) if class_name else module
+            found = self._definer(owner, attribute)
+            if found is None:
+                self._missing += 1
+                _log.warning("otel-oauth: %s.%s is not in this version of %s; it is left out", module.__name__, path, self._library)
+            else:
+                self._patch(owner if class_name else module, attribute, hook)
+        self.telemetry.hooks(self._library, attached=self._attached, missing=self._missing)
+
+    @staticmethod
+    def _definer(owner: Any, attribute: str) -> Any:  # noqa: ANN401 a class or module of the library
+        if owner is None:
+            return None
+        if not isinstance(owner, type):
+            return owner if hasattr(owner, attribute) else None
+        return next((base for base in owner.__mro__ if attribute in base.__dict__), None)
+
+    def _patch(self, owner: Any, attribute: str, hook: Hook) -> None:  # noqa: ANN401 a class or module of the library
+        definer = self._definer(owner, attribute)
+        original = definer.__dict__[attribute]
+        if isinstance(original, _ours) and original._self_hooks is self:  # noqa: SLF001 wrapt's place for a wrapper's own state
+            return
+        wrapper = _ours(original, self._wrapper(hook))
+        wrapper._self_hooks = self  # noqa: SLF001 as above
+        setattr(definer, attribute, wrapper)
+        self._patches.append((weakref.ref(definer), attribute, original, wrapper))
+        self._attached += 1
+
+    def adopt(self, cls: type, table: Mapping[str, Hook]) -> None:
+        """Hook the named methods of a class of the application, where they are defined, the first time it is seen.
+
+        Applications override the library's methods; hooking the library's own classes would not see those.
+        """
+        if cls in self._adopted or not self.active:
+            return
+        with self._lock:
+            if cls in self._adopted:
+                return
+            for attribute, hook in table.items():
+                if self._definer(cls, attribute) is not None:
+                    self._patch(cls, attribute, hook)
+            self._adopted.add(cls)
+        self.telemetry.hooks(self._library, attached=self._attached, missing=self._missing)
+
+    def on_detach(self, undo: Callable[[], None]) -> None:
+        """Remember something else to be taken back at :meth:`detach`."""
+        self._undo.append(undo)
+
+    def detach(self) -> None:
+        """Restore every attribute; wrappers that somebody still holds pass straight through from now on."""
+        with self._lock:
+            self.active = False
+            for owner_ref, attribute, original, wrapper in reversed(self._patches):
+                owner = owner_ref()
+                if owner is not None and owner.__dict__.get(attribute) is wrapper:
+                    setattr(owner, attribute, original)
+            self._patches.clear()
+            for undo in self._undo:
+                self.telemetry.guard.run("hook", undo)
+            self._undo.clear()
+            self._adopted = weakref.WeakSet()
+        self.telemetry.hooks(self._library, attached=0, missing=0)
+
+    # Calling ----------------------------------------------------------------------------------------------------------
+
+    def _wrapper(self, hook: Hook) -> Callable[..., Any]:
+        guard = self.telemetry.guard
+        begin, after = hook.begin, hook.after
+
+        def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
+            if not self.active or otel_context.get_value(_SUPPRESSED):
+                return wrapped(*args, **kwargs)
+            call = Call(self, instance, args, kwargs)
+            if begin is not None:
+                operation = guard.run("hook", _started, begin, call)
+                if operation is None:
+                    return wrapped(*args, **kwargs)
+            try:
+                result = wrapped(*args, **kwargs)
+            except BaseException as error:
+                self._leave(call, after, None, error)
+                raise
+            if type(result) is CoroutineType:
+                if call.operation is not None:
+                    call.operation.suspend()
+                return self._awaited(call, after, result)
+            self._leave(call, after, result, None)
+            return result
+
+        return wrapper
+
+    async def _awaited(self, call: Call, after: After | None, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
+        if call.operation is not None:
+            call.operation.resume()
+        try:
+            result = await coroutine
+        except BaseException as error:
+            self._leave(call, after, None, error)
+            raise
+        self._leave(call, after, result, None)
+        return result
+
+    def _leave(self, call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
+        guard = self.telemetry.guard
+        if after is not None:
+            guard.run("hook", after, call, result, error)
+        if call.operation is not None:
+            guard.run("operation", call.operation.end, error)
+
+
+class _ours(wrapt.FunctionWrapper):  # type: ignore[misc]  # noqa: N801 wrapt has no types; private
+    """A wrapper of this product, told from other instrumentors' by its class."""
+
+    _self_hooks: HookSet | None = None
+
+
+def _started(begin: Begin, call: Call) -> Operation | None:
+    call.operation = begin(call)
+    return None if call.operation is None else call.operation.start()

@@ -1,0 +1,31 @@
+"""The ledger: what this service issued, and what became of it, without keeping a secret.
+
+It tells a replayed code from an unknown one, a stolen refresh token from a race of one client, a state of another session
+from a forged one. Only keyed digests (BLAKE2b) and times are kept, only of values that the service itself issued, so that
+an attacker can neither read nor fill it. One domain logic (:class:`Ledger`) stands on small stores: memory (one
+process) and host (LMDB, the workers of one host and their restarts).
+"""
+
+from otel_oauth.ledger._entry import Entry, Kind, Status
+from otel_oauth.ledger._host import HostStore, private_directory
+from otel_oauth.ledger._ledger import UNKNOWN_LIFETIME, FamilyView, Ledger, Sighting, SpanIds, method_name
+from otel_oauth.ledger._memory import MemoryStore
+from otel_oauth.ledger._store import Store, StoreError, Transaction
+
+__all__ = [
+    "Entry",
+    "UNKNOWN_LIFETIME",
+    "FamilyView",
+    "HostStore",
+    "Kind",
+    "Ledger",
+    "MemoryStore",
+    "Sighting",
+    "SpanIds",
+    "Status",
+    "Store",
+    "StoreError",
+    "Transaction",
+    "method_name",
+    "private_directory",
+]

@@ -1,0 +1,244 @@
+"""The store of one host: LMDB in a private directory, shared by the workers of a service and surviving their restart.
+
+The directory is 0700 and its files 0600; they hold keyed digests and times only. Writes are not synced to disk: after a
+power failure the ledger may be empty, which is what a restart without it would be.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import lmdb
+
+from otel_oauth.ledger._entry import Kind
+from otel_oauth.ledger._store import StoreError, Transaction
+
+T = TypeVar("T")
+
+_EXPIRY = struct.Struct(">Q")
+_MAP_SIZE = 512 * 1024 * 1024
+_STALE_SECONDS = 30 * 24 * 3600.0
+_KEY_BYTES = 32
+
+_inherited: list[lmdb.Environment] = []
+"""Environments of the parent process: LMDB forbids to close them in a child, so they are only kept from being freed."""
+
+
+def private_directory(path: Path) -> Path:
+    """Create ``path`` with mode 0700, or check that it is a directory of this user that nobody else can enter.
+
+    :raises StoreError: if it is a link, belongs to somebody else or is open to others.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        msg = f"the ledger's directory cannot be made ({error.strerror})"
+        raise StoreError(msg) from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        msg = "the ledger's directory is not private to this user (it must be a directory of mode 0700)"
+        raise StoreError(msg)
+    return path
+
+
+def _host_key(path: Path) -> bytes:
+    """Return the key in ``path``, made by whichever process comes first."""
+    if not path.exists():
+        draft = path.with_name(f"key.{os.getpid()}.{threading.get_ident()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(_KEY_BYTES))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        msg = "the ledger's key file is damaged"
+        raise StoreError(msg)
+    return key
+
+
+def sweep(root: Path, keep: Path) -> None:
+    """Remove the ledgers below ``root`` that no process has written to for 30 days."""
+    for directory in root.iterdir():
+        data = directory / "data.mdb"
+        if directory != keep and data.exists() and time.time() - data.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+class HostStore:
+    """Records in LMDB, at most ``size`` of each kind; beyond it the one that expires next goes.
+
+    :param path: the private directory; made if it is missing.
+    :raises StoreError: if the directory is not private or LMDB cannot open it.
+    """
+
+    shared = 1
+    _opened: ClassVar[dict[Path, HostStore]] = {}
+    _opening: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    def at(cls, path: Path, size: int = 100_000) -> HostStore:
+        """Return this process's store for ``path``: LMDB forbids to open one directory twice in a process."""
+        with cls._opening:
+            found = cls._opened.get(path)
+            if found is None:
+                found = cls._opened[path] = cls(path, size)
+                sweep(path.parent, path)
+            return found
+
+    def __init__(self, path: Path, size: int = 100_000) -> None:
+        self._path = private_directory(path)
+        self._size = size
+        self._evicted: Counter[Kind] = Counter()
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self.key = _host_key(self._path / "key")
+            self._env = lmdb.open(
+                os.fspath(self._path),
+                map_size=_MAP_SIZE,
+                max_dbs=len(Kind) + 1,
+                max_readers=1024,
+                mode=0o600,
+                metasync=False,
+                sync=False,
+                readahead=False,
+            )
+            self._env.reader_check()
+            self._expiry = self._env.open_db(b"expiry")
+            self._dbs = {kind: self._env.open_db(kind.name.encode()) for kind in Kind}
+        except (lmdb.Error, OSError) as error:
+            msg = f"the host ledger cannot be opened ({type(error).__name__})"
+            raise StoreError(msg) from None
+
+    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+        """Return one record; see :class:`Store`."""
+        try:
+            with self._env.begin(db=self._dbs[kind]) as txn:
+                found = txn.get(digest)
+        except lmdb.Error as error:
+            raise _failed(error) from None
+        return None if found is None else found[8:]
+
+    def transact(self, change: Callable[[Transaction], T]) -> T:
+        """Run ``change`` in one write transaction; see :class:`Store`."""
+        try:
+            with self._env.begin(write=True) as txn:
+                return change(_HostTransaction(self, txn))
+        except lmdb.Error as error:
+            raise _failed(error) from None
+
+    def count(self, kind: Kind) -> int:
+        """Return the number of records; see :class:`Store`."""
+        try:
+            with self._env.begin() as txn:
+                return int(txn.stat(self._dbs[kind])["entries"])
+        except lmdb.Error as error:
+            raise _failed(error) from None
+
+    def purge(self, now: float) -> list[tuple[Kind, bytes]]:
+        """Remove what expired; see :class:`Store`."""
+        limit = _EXPIRY.pack(max(0, int(now * 1e6)))
+
+        def remove(transaction: Transaction) -> list[tuple[Kind, bytes]]:
+            txn = transaction._txn  # type: ignore[attr-defined]  # our own transaction, one call above
+            gone: list[tuple[Kind, bytes]] = []
+            for kind in Kind:
+                gone.extend(self._purge_kind(txn, kind, limit))
+            return gone
+
+        return self.transact(remove)
+
+    def _purge_kind(self, txn: lmdb.Transaction, kind: Kind, limit: bytes) -> list[tuple[Kind, bytes]]:
+        prefix = bytes([kind])
+        gone: list[tuple[Kind, bytes]] = []
+        with txn.cursor(self._expiry) as cursor:
+            found = cursor.set_range(prefix)
+            while found:
+                key = bytes(cursor.key())
+                if key[:1] != prefix or key[1:9] > limit:
+                    break
+                record = txn.pop(key[9:], db=self._dbs[kind])
+                if record is not None:
+                    gone.append((kind, record[8:]))
+                found = cursor.delete()
+        return gone
+
+    def evictions(self) -> dict[Kind, int]:
+        """Return and reset the evictions of this process; see :class:`Store`."""
+        evicted, self._evicted = self._evicted, Counter()
+        return evicted
+
+    def after_fork(self) -> None:
+        """Open the same directory again: an LMDB environment must not be used across a fork."""
+        _inherited.append(self._env)
+        self._open()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._opened.pop(self._path, None)
+        self._env.close()
+
+
+def _failed(error: lmdb.Error) -> StoreError:
+    return StoreError(f"the host ledger failed ({type(error).__name__})")
+
+
+class _HostTransaction:
+    """A write transaction that keeps the expiry index in step."""
+
+    __slots__ = ("_store", "_txn")
+
+    def __init__(self, store: HostStore, txn: lmdb.Transaction) -> None:
+        self._store = store
+        self._txn = txn
+
+    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+        found = self._txn.get(digest, db=self._store._dbs[kind])  # noqa: SLF001 the store and its transaction are one unit
+        return None if found is None else found[8:]
+
+    def put(self, kind: Kind, digest: bytes, record: bytes, expires_at: float) -> None:
+        store, txn = self._store, self._txn
+        db = store._dbs[kind]  # noqa: SLF001 the store and its transaction are one unit
+        expiry = _EXPIRY.pack(max(0, int(expires_at * 1e6)))
+        before = txn.get(digest, db=db)
+        if before is None:
+            self._make_room(kind)
+        elif before[:8] != expiry:
+            txn.delete(bytes([kind]) + before[:8] + digest, db=store._expiry)  # noqa: SLF001 as above
+        txn.put(digest, expiry + record, db=db)
+        if before is None or before[:8] != expiry:
+            txn.put(bytes([kind]) + expiry + digest, b"", db=store._expiry)  # noqa: SLF001 as above
+
+    def _make_room(self, kind: Kind) -> None:
+        store, txn = self._store, self._txn
+        db = store._dbs[kind]  # noqa: SLF001 the store and its transaction are one unit
+        if txn.stat(db)["entries"] < store._size:  # noqa: SLF001 as above
+            return
+        with txn.cursor(store._expiry) as cursor:  # noqa: SLF001 as above
+            if cursor.set_range(bytes([kind])) and cursor.key()[:1] == bytes([kind]):
+                txn.delete(bytes(cursor.key())[9:], db=db)
+                cursor.delete()
+                store._evicted[kind] += 1  # noqa: SLF001 as above
+
+    def delete(self, kind: Kind, digest: bytes) -> bool:
+        before = self._txn.pop(digest, db=self._store._dbs[kind])  # noqa: SLF001 the store and its transaction are one unit
+        if before is None:
+            return False
+        self._txn.delete(bytes([kind]) + before[:8] + digest, db=self._store._expiry)  # noqa: SLF001 as above
+        return True

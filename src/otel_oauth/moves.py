@@ -1,0 +1,48 @@
+"""Moves: which catalogue row one outcome feeds, with which labels, as data.
+
+A move names a metric, a source for each of its labels (a literal, or a :class:`Fact` that the operation knows), and the
+fact that must hold for it. Operation kinds and cases are tuples of moves, so that the decision table of the
+specification reads the same in the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_oauth.catalogue import Metric
+
+
+class Fact(str):
+    """The name of a fact of an operation, where a label's value is taken from it instead of being a literal."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Move:
+    """One increment or one recorded value.
+
+    :param metric: the catalogue entry that moves.
+    :param labels: a literal or a :class:`Fact` for each label of the metric, in its order.
+    :param when: the fact that must be true for the move to happen; ``None``: always.
+    :param value: for histograms, the fact that holds the seconds to record; ``None``: the operation's own duration.
+    """
+
+    metric: Metric
+    labels: tuple[str, ...] = ()
+    when: str | None = None
+    value: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number of labels, at import time of the tables."""
+        if len(self.labels) != len(self.metric.labels):
+            msg = f"{self.metric.name} has {len(self.metric.labels)} labels, the move gives {len(self.labels)}"
+            raise ValueError(msg)
+
+    def key(self, facts: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the label values of this move under ``facts``; a fact that is missing is given as ``other``."""
+        return tuple([str(facts.get(part, "other")) if type(part) is Fact else part for part in self.labels])

@@ -1,0 +1,256 @@
+"""The one place that starts a clock, makes a span, records and emits.
+
+An operation is entered before the instrumented call and left after it, on success, error, cancellation and
+``GeneratorExit`` alike, and records exactly once. In between, whoever translates the library sets facts on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar, Token
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
+
+from otel_oauth import vocabulary as v
+from otel_oauth.ledger import SpanIds
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from otel_oauth.cases import Case
+    from otel_oauth.kinds import OperationKind
+    from otel_oauth.ledger import Entry
+    from otel_oauth.moves import Move
+    from otel_oauth.telemetry import Telemetry
+
+_current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", default=None)
+
+_CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_SERVER_ERROR = 500
+_SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
+
+
+def current_operation() -> Operation | None:
+    """Return the innermost operation that is under way in this context, or ``None``."""
+    return _current.get()
+
+
+class Operation:
+    """One OAuth operation under way.
+
+    :ivar facts: what is known of it: the label values and conditions that the moves of its kind and case refer to.
+    :ivar parent: the operation around it in the same context, or ``None``.
+    :ivar span: its span; a non-recording one where its kind has none.
+    :ivar local: a place for the translator's own notes, never exported.
+    """
+
+    __slots__ = (
+        "_attached",
+        "_began",
+        "_context",
+        "_ended",
+        "_entered",
+        "_nested",
+        "case",
+        "deferred",
+        "facts",
+        "kind",
+        "local",
+        "parent",
+        "span",
+        "telemetry",
+    )
+
+    def __init__(self, telemetry: Telemetry, kind: OperationKind, facts: dict[str, object]) -> None:
+        self.telemetry = telemetry
+        self.kind = kind
+        self.facts = facts
+        if kind.operation:
+            facts["operation"] = kind.operation
+        self.case: Case | None = None
+        self.local: object = None
+        self.deferred = False
+        self.parent: Operation | None = None
+        self.span: Span = trace.INVALID_SPAN
+        self._context: Context | None = None
+        self._attached: Token[Context] | None = None
+        self._entered: Token[Operation | None] | None = None
+        self._ended = False
+        self._nested = 0.0
+        self._began = 0.0
+
+    # Life cycle -------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Operation:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end(error)
+
+    def start(self) -> Operation:
+        """Start the clock and the span, and make this the current operation of the context; a deferred one just goes on."""
+        if self._began:
+            self.resume()
+            return self
+        self.parent = _current.get()
+        kind = self.kind
+        if kind.span or (self.telemetry.settings.storage_spans and kind.name == "storage"):
+            self._start_span(kind)
+        self.resume()
+        self._began = perf_counter()
+        return self
+
+    def _start_span(self, kind: OperationKind) -> None:
+        side = _SPAN_KINDS[kind.side]
+        if side is SpanKind.SERVER and trace.get_current_span().get_span_context().is_valid:
+            side = SpanKind.INTERNAL
+        name = f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}"
+        self.span = self.telemetry.tracer.start_span(name, kind=side, record_exception=False, set_status_on_exception=False)
+        self._context = trace.set_span_in_context(self.span)
+
+    def resume(self) -> None:
+        """Make this the current operation again, in the context that calls."""
+        self._entered = _current.set(self)
+        if self._context is not None:
+            self._attached = otel_context.attach(self._context)
+
+    def suspend(self) -> None:
+        """Give the context back as it was before; the operation goes on."""
+        if self._attached is not None:
+            otel_context.detach(self._attached)
+            self._attached = None
+        if self._entered is not None:
+            _current.reset(self._entered)
+            self._entered = None
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Leave the operation; record it, unless it is ``deferred``, which :meth:`complete` then does."""
+        self.suspend()
+        if not self.deferred:
+            self.complete(error)
+
+    def complete(self, error: BaseException | None = None) -> None:
+        """Record the operation and end its span, exactly once however often it is called."""
+        if self._ended:
+            return
+        self._ended = True
+        self.telemetry.guard.run("operation", self._finish, perf_counter() - self._began, error)
+        self.span.end()
+
+    def abandon(self) -> None:
+        """Leave without recording anything: it turned out that there was no operation. Its span is not exported."""
+        self.suspend()
+        self._ended = True
+
+    # Facts ------------------------------------------------------------------------------------------------------------
+
+    def within(self, *kinds: OperationKind) -> Operation | None:
+        """Return the nearest operation around this one (or itself) that is of one of ``kinds``."""
+        found: Operation | None = self
+        while found is not None and found.kind not in kinds:
+            found = found.parent
+        return found
+
+    def judge(self, case: Case | None) -> None:
+        """Settle the case of this operation; of two verdicts the higher one stands."""
+        if case is not None and (self.case is None or case.rank >= self.case.rank):
+            self.case = case
+
+    def link(self, entry: Entry | None) -> None:
+        """Link the span to the one that issued ``entry``, if the ledger knows it."""
+        if entry is None or not self.span.is_recording():
+            return
+        trace_id, span_id = int.from_bytes(entry.trace_id, "big"), int.from_bytes(entry.span_id, "big")
+        if trace_id and span_id:
+            origin = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+            self.span.add_link(origin)
+
+    @property
+    def span_ids(self) -> SpanIds:
+        """The ids of this operation's span, to be remembered with what it issues."""
+        context = self.span.get_span_context()
+        return SpanIds(context.trace_id, context.span_id)
+
+    # Recording --------------------------------------------------------------------------------------------------------
+
+    def _finish(self, seconds: float, error: BaseException | None) -> None:
+        facts = self.facts
+        if self.case is not None:
+            facts.update(self.case.facts)
+            facts["case"] = self.case.name
+        if error is not None:
+            self._failed(error)
+        facts.setdefault("status", "success")
+        facts.setdefault("outcome", facts["status"])
+        if self.kind.operation == "api" or self.kind.name == "storage":
+            seconds = max(0.0, seconds - self._nested)
+        if self.parent is not None:
+            self.parent._nested += seconds  # noqa: SLF001 the same class
+        exemplar = self._exemplar()
+        for move in self.kind.moves:
+            self._move(move, seconds, exemplar)
+        if self.case is not None:
+            for move in self.case.moves:
+                self._move(move, seconds, exemplar)
+        if self.span.is_recording():
+            self._describe(error)
+
+    def _failed(self, error: BaseException) -> None:
+        facts = self.facts
+        if isinstance(error, _CANCELLED):
+            facts["outcome"] = "cancelled"
+            facts["flow"] = facts["handled"] = facts["provider_error"] = False
+        facts["status"] = "failure"
+        facts["result"] = "error"
+
+    def _exemplar(self) -> Context | None:
+        context = self._context
+        if context is None:
+            return otel_context.get_current()
+        return context if self.span.get_span_context().trace_flags.sampled else None
+
+    def _move(self, move: Move, seconds: float, exemplar: Context | None) -> None:
+        facts = self.facts
+        if move.when is not None and not facts.get(move.when):
+            return
+        if move.metric.kind == "counter":
+            self.telemetry.table.add(move.metric, move.key(facts), exemplar)
+            return
+        value = seconds if move.value is None else facts.get(move.value)
+        if isinstance(value, float):
+            self.telemetry.record(move.metric, move.key(facts), value, exemplar)
+
+    def _describe(self, error: BaseException | None) -> None:
+        facts, span = self.facts, self.span
+        attributes = {name: facts[fact] for fact, name in v.SPAN_ATTRIBUTES.items() if facts.get(fact) is not None}
+        status = facts.get("http_status")
+        if isinstance(status, str) and status.isdecimal() and status != "0":
+            attributes[v.HTTP_STATUS_CODE] = int(status)
+        case = self.case
+        if case is not None and case.security is not None:
+            attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
+            span.add_event(case.event, {v.EVENT_TYPE: case.security[0], v.SEVERITY: case.security[1]})
+        failed = facts["status"] == "failure" and facts["outcome"] == "failure"
+        if failed or error is not None:
+            attributes[v.ERROR_TYPE] = self._error_type(error)
+        if failed and (self.kind.side != "server" or attributes.get(v.HTTP_STATUS_CODE, 0) >= _SERVER_ERROR):
+            span.set_status(StatusCode.ERROR)
+        span.set_attributes(attributes)  # type: ignore[arg-type]  # facts that are attributes are text, numbers or booleans
+
+    def _error_type(self, error: BaseException | None) -> str:
+        known = self.facts.get("error") or self.facts.get("provider_error")
+        if known and known != "other":
+            return str(known)
+        if error is None:
+            return "_OTHER"
+        return f"{type(error).__module__}.{type(error).__qualname__}"

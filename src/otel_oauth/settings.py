@@ -1,0 +1,198 @@
+"""The configuration: read from the environment or given as arguments, validated in this one place.
+
+An invalid environment value is reported once and its default used, because a wrong variable must not stop an
+application; an invalid argument raises ``ValueError``, because a programmer is there to read it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from typing import Any
+
+from otel_oauth import environment_variables as env
+from otel_oauth.catalogue import BY_NAME
+
+_log = logging.getLogger("otel_oauth")
+
+_PREFIX = "OTEL_OAUTH_"
+_TEST_ONLY = "OTEL_OAUTH_RAISE_INTERNAL_ERRORS"
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            msg = f"must be a number from {low:g} to {high:g}"
+            raise ValueError(msg)
+        return value
+
+    return parse
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.strip().isdecimal() or not low <= int(text) <= high:
+            msg = f"must be a whole number from {low} to {high}"
+            raise ValueError(msg)
+        return int(text)
+
+    return parse
+
+
+def _boolean(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered not in ("true", "false", "1", "0"):
+        msg = "must be true or false"
+        raise ValueError(msg)
+    return lowered in ("true", "1")
+
+
+def _ledger(text: str) -> str:
+    place = text.strip()
+    if place in ("auto", "memory", "host") or (place.startswith("host:") and os.path.isabs(place[5:])):
+        return place
+    msg = "must be auto, memory, host or host: followed by an absolute directory"
+    raise ValueError(msg)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, separator, value = part.partition("=")
+        if not separator or not name.strip() or not value.strip():
+            msg = "must be a list of NAME=VALUE separated by commas"
+            raise ValueError(msg)
+        found.append((name.strip(), value.strip()))
+    return found
+
+
+def _providers(text: str) -> dict[str, str]:
+    providers = dict(_pairs(text))
+    for host, name in providers.items():
+        if not _HOST.fullmatch(host) or not _NAME.fullmatch(name):
+            msg = "must be a list of HOST=NAME; names have 1 to 64 letters, digits, dots, dashes or underscores"
+            raise ValueError(msg)
+    return {host.lower(): name for host, name in providers.items()}
+
+
+def _buckets(text: str) -> dict[str, tuple[float, ...]]:
+    buckets = {}
+    for name, value in _pairs(text):
+        try:
+            bounds = tuple(float(part) for part in value.split("/"))
+        except ValueError:
+            bounds = ()
+        if name not in BY_NAME or BY_NAME[name].kind != "histogram":
+            msg = f"{name[:80]!r} is not one of the documented histograms"
+            raise ValueError(msg)
+        if not bounds or list(bounds) != sorted(set(bounds)) or not all(abs(b) < float("inf") for b in bounds):
+            msg = f"the boundaries of {name} must be increasing numbers separated by /"
+            raise ValueError(msg)
+        buckets[name] = bounds
+    return buckets
+
+
+def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  # noqa: ANN401 like dataclasses.field
+    metadata = {"variable": variable, "parse": parse}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be configured; every field has an environment variable of its own (see :mod:`otel_oauth.environment_variables`)."""
+
+    ledger: str = _setting(env.OTEL_OAUTH_LEDGER, _ledger, "auto")
+    ledger_size: int = _setting(env.OTEL_OAUTH_LEDGER_SIZE, _integer(100, 10_000_000), 100_000)
+    race_window: float = _setting(env.OTEL_OAUTH_RACE_WINDOW, _number(0, 60), 30.0)
+    refresh_token_lifetime: float = _setting(
+        env.OTEL_OAUTH_REFRESH_TOKEN_LIFETIME, _number(1, 10 * 365 * 86400), 30 * 86400.0
+    )
+    client_id_cap: int = _setting(env.OTEL_OAUTH_CLIENT_ID_CAP, _integer(0, 10_000), 100)
+    provider_cap: int = _setting(env.OTEL_OAUTH_PROVIDER_CAP, _integer(1, 1_000), 50)
+    providers: Mapping[str, str] = _setting(env.OTEL_OAUTH_PROVIDERS, _providers, dict)
+    buckets: Mapping[str, tuple[float, ...]] = _setting(env.OTEL_OAUTH_BUCKETS, _buckets, dict)
+    storage_spans: bool = _setting(env.OTEL_OAUTH_STORAGE_SPANS, _boolean, default=False)
+    disabled: bool = _setting(env.OTEL_OAUTH_DISABLED, _boolean, default=False)
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """The caps of the capped labels, by label name."""
+        return {"provider": self.provider_cap, "client_id": self.client_id_cap}
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
+        """Read the settings: an argument goes before its variable, a variable before the default.
+
+        :raises ValueError: if an argument is unknown or invalid. A bad variable is logged once and ignored.
+        """
+        environ = os.environ if environ is None else environ
+        known = {item.name: item for item in fields(cls)}
+        for name in arguments:
+            if name not in known:
+                msg = f"there is no setting {name!r}; there are {', '.join(sorted(known))}"
+                raise ValueError(msg)
+        values: dict[str, Any] = {}
+        for name, item in known.items():
+            if name in arguments:
+                values[name] = _checked(name, item.metadata["parse"], arguments[name])
+            elif environ.get(item.metadata["variable"], "").strip():
+                _from_variable(values, name, item.metadata, environ)
+        _report_unknown(environ, {item.metadata["variable"] for item in known.values()})
+        return cls(**values)
+
+
+def _from_variable(values: dict[str, Any], name: str, metadata: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    try:
+        values[name] = metadata["parse"](environ[metadata["variable"]])
+    except ValueError as error:
+        _report(f"{metadata['variable']} {error}; the default is used")
+
+
+def _checked(name: str, parse: Callable[[str], Any], value: object) -> Any:  # noqa: ANN401 the parser's type
+    if isinstance(value, Mapping):
+        joined = {key: "/".join(map(str, part)) if isinstance(part, (tuple, list)) else part for key, part in value.items()}
+        value = ",".join(f"{key}={part}" for key, part in joined.items())
+    try:
+        return parse(str(value))
+    except ValueError as error:
+        msg = f"{name} {error}"
+        raise ValueError(msg) from None
+
+
+_reported: set[str] = set()
+
+
+def _report(message: str) -> None:
+    if message not in _reported:
+        _reported.add(message)
+        _log.warning("otel-oauth: %s", message)
+
+
+def _report_unknown(environ: Mapping[str, str], known: set[str]) -> None:
+    for name in sorted(environ):
+        if name.startswith(_PREFIX) and name not in known and name != _TEST_ONLY:
+            _report(f"{name[:80]} is not a variable of this version, it is ignored")
+
+
+def service_key(environ: Mapping[str, str] | None = None) -> str:
+    """Return a short directory name for the service: from its name if it has one, else from the program that runs."""
+    environ = os.environ if environ is None else environ
+    name = environ.get("OTEL_SERVICE_NAME", "")
+    if not name:
+        attributes = (part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+        name = next((value for key, _, value in attributes if key.strip() == "service.name"), "")
+    name = name or os.path.abspath(sys.argv[0] if sys.argv else "")
+    return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]

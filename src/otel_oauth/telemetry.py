@@ -1,0 +1,275 @@
+"""One set of providers, and everything that records into it.
+
+Plugins receive a :class:`Telemetry` from their ``instrument()``; the manual API uses the default one. Nothing else
+holds state. Providers that are set after attach work: instruments come from the API's proxies and are resolved late.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import weakref
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from otel_oauth import catalogue as c
+from otel_oauth._guard import Guard
+from otel_oauth._version import __version__
+from otel_oauth.cells import Table
+from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore, StoreError, private_directory
+from otel_oauth.operation import Operation
+from otel_oauth.settings import Settings, service_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Histogram, MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from otel_oauth.catalogue import Metric
+    from otel_oauth.kinds import OperationKind
+
+_log = logging.getLogger("otel_oauth")
+
+SCOPE = "otel_oauth"
+"""The instrumentation scope of every signal of this product."""
+
+GAUGE_KINDS: dict[Metric, Kind] = {
+    c.ACTIVE_TOKENS: Kind.ACCESS,
+    c.ACTIVE_PKCE_STATES: Kind.PKCE,
+    c.STORAGE_TOKENS: Kind.ACCESS,
+    c.STORAGE_CLIENTS: Kind.CLIENT,
+    c.STORAGE_FLOWS: Kind.FLOW,
+    c.STORAGE_FAMILIES: Kind.LIVE_FAMILY,
+    c.STORAGE_REFRESH_TOKENS: Kind.LIVE_REFRESH,
+}
+"""What each documented gauge counts in the ledger, unless the application gave a count of its own."""
+
+
+class Telemetry:
+    """Meter, tracer, cells and ledger of one set of providers.
+
+    :param meter_provider: where metrics go; ``None`` is the global provider, whenever that is set.
+    :param tracer_provider: where spans go; likewise.
+    :param settings: the configuration; ``None`` reads the environment.
+    """
+
+    def __init__(
+        self,
+        meter_provider: MeterProvider | None = None,
+        tracer_provider: TracerProvider | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        # Kept alive with their telemetry: get_telemetry() knows them by id.
+        self.providers = (meter_provider, tracer_provider)
+        self.settings = Settings.from_environment() if settings is None else settings
+        self.table = Table((*c.DOCUMENTED, *c.OWN), self.settings.caps)
+        self.guard = Guard(self._count_error)
+        self.ledger = Ledger(_store(self.settings), refresh_lifetime=self.settings.refresh_token_lifetime)
+        self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
+        self.enabled = True
+        self._counts: dict[Metric, Callable[[], int]] = {}
+        self._hooks: dict[tuple[str, str], int] = {}
+        self._histograms: dict[Metric, Histogram] = {}
+        self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
+        _instances.add(self)
+
+    # Instruments ------------------------------------------------------------------------------------------------------
+
+    def _make_instruments(self, meter: metrics.Meter) -> None:
+        gauges: dict[Metric, Any] = {metric: partial(self._observe_kind, metric, kind) for metric, kind in GAUGE_KINDS.items()}
+        gauges[c.LEDGER_SHARED] = lambda _: [Observation(self.ledger.shared)]
+        gauges[c.LEDGER_ENTRIES] = self._observe_entries
+        gauges[c.HOOKS] = self._observe_hooks
+        for metric in (*c.DOCUMENTED, *c.OWN):
+            described = {"unit": metric.unit, "description": metric.description}
+            if metric.kind == "counter":
+                observe = self._observe_evictions if metric is c.LEDGER_EVICTIONS else partial(self.table.observe, metric)
+                meter.create_observable_counter(metric.name, [observe], **described)
+            elif metric.kind == "gauge":
+                meter.create_observable_gauge(metric.name, [gauges[metric]], **described)
+            else:
+                self._histograms[metric] = meter.create_histogram(
+                    metric.name,
+                    **described,
+                    explicit_bucket_boundaries_advisory=self.settings.buckets.get(metric.name, metric.buckets),
+                )
+
+    def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
+        """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
+        value = seconds * 1000.0 if metric.unit == "ms" else seconds
+        self._histograms[metric].record(value, self.table.attributes(metric, key), context)
+
+    def _count_error(self, component: str) -> None:
+        self.table.add(c.INTERNAL_ERRORS, (component,))
+
+    # Gauges: derived from the ledger at each collection, never counted up and down -------------------------------------
+
+    def _purge(self) -> None:
+        expired = self.guard.run("ledger", self.ledger.purge)
+        if expired:
+            self.table.add(c.PKCE_CLEANED, ("expired",), amount=expired)
+
+    def _observe_kind(self, metric: Metric, kind: Kind, _options: CallbackOptions) -> Sequence[Observation]:
+        count = self._counts.get(metric)
+        if count is not None:
+            value = self.guard.run("gauge", count)
+            return [] if value is None else [Observation(max(0, int(value)))]
+        self._purge()
+        alive = self.guard.run("ledger", self.ledger.count, kind)
+        return [] if alive is None else [Observation(alive)]
+
+    def _observe_entries(self, _options: CallbackOptions) -> Sequence[Observation]:
+        entries = self.guard.run("ledger", self.ledger.entries) or {}
+        return [Observation(value, {"partition": partition}) for partition, value in entries.items()]
+
+    def _observe_evictions(self, options: CallbackOptions) -> Sequence[Observation]:
+        for partition, count in (self.guard.run("ledger", self.ledger.evictions) or {}).items():
+            self.table.add(c.LEDGER_EVICTIONS, (partition,), amount=count)
+        return self.table.observe(c.LEDGER_EVICTIONS, options)
+
+    def _observe_hooks(self, _options: CallbackOptions) -> Sequence[Observation]:
+        names = c.HOOKS.label_names
+        return [Observation(count, dict(zip(names, key, strict=True))) for key, count in self._hooks.items()]
+
+    def count_with(self, metric: Metric, count: Callable[[], int] | None) -> None:
+        """Take a documented gauge from the application's own count instead of the ledger; ``None`` takes it back.
+
+        ``count`` is called at each collection, in the exporter's thread; if it raises, the gauge is absent and the error counted.
+
+        :raises ValueError: if ``metric`` is not one of the documented gauges.
+        """
+        if metric not in GAUGE_KINDS:
+            msg = f"{metric.name} is not a gauge that can be counted; there are {', '.join(m.name for m in GAUGE_KINDS)}"
+            raise ValueError(msg)
+        if count is None:
+            self._counts.pop(metric, None)
+        else:
+            self._counts[metric] = count
+
+    def hooks(self, library: str, *, attached: int, missing: int) -> None:
+        """Say how many hooks into ``library`` are in place and how many did not find their target."""
+        self._hooks[library, "attached"] = attached
+        self._hooks[library, "missing"] = missing
+
+    # Operations -------------------------------------------------------------------------------------------------------
+
+    def operation(self, kind: OperationKind, **facts: object) -> Operation:
+        """Return an operation to be used in a ``with`` block, or started and ended by hand."""
+        return Operation(self, kind, facts)
+
+    def provider(self, name: str | None = None, url: str | None = None) -> str:
+        """Return the label value of a provider: its registered name, else what its host is called."""
+        if name is None:
+            name = self._host_name(url or "")
+        return self.table.admit(c.PROVIDER, name)
+
+    def _host_name(self, url: str) -> str:
+        authority = url.partition("://")[2] or url
+        authority = authority.partition("/")[0].partition("?")[0].rpartition("@")[2].lower()
+        host = authority.partition(":")[0] if not authority.startswith("[") else authority.partition("]")[0] + "]"
+        named = self.settings.providers
+        found = named.get(authority) or named.get(host) or WELL_KNOWN_PROVIDERS.get(host)
+        return found or (host[:253] if host else c.UNKNOWN)
+
+    def client(self, client_id: str | None, *, known: bool = True) -> str:
+        """Return the label value of a client id: ``unknown`` unless the server's store or the client's configuration has it."""
+        if not known or not client_id:
+            return c.UNKNOWN
+        return self.table.admit(c.CLIENT_ID, str(client_id))
+
+    # Life cycle -------------------------------------------------------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Start from zero in a forked child."""
+        self.table.after_fork()
+        self.guard.run("ledger", self.ledger.after_fork)
+
+
+WELL_KNOWN_PROVIDERS = {
+    "accounts.google.com": "google",
+    "oauth2.googleapis.com": "google",
+    "openidconnect.googleapis.com": "google",
+    "www.googleapis.com": "google",
+    "login.microsoftonline.com": "microsoft",
+    "graph.microsoft.com": "microsoft",
+    "github.com": "github",
+    "api.github.com": "github",
+    "gitlab.com": "gitlab",
+    "slack.com": "slack",
+    "graph.facebook.com": "facebook",
+    "www.facebook.com": "facebook",
+    "www.linkedin.com": "linkedin",
+    "api.linkedin.com": "linkedin",
+    "discord.com": "discord",
+    "accounts.spotify.com": "spotify",
+    "appleid.apple.com": "apple",
+    "login.salesforce.com": "salesforce",
+    "connect.stripe.com": "stripe",
+    "auth.atlassian.com": "atlassian",
+    "api.twitter.com": "x",
+    "api.x.com": "x",
+    "www.reddit.com": "reddit",
+    "oauth.reddit.com": "reddit",
+}
+"""Hosts of well-known providers and the name that stands for them in the label ``provider``."""
+
+
+def _store(settings: Settings) -> MemoryStore | HostStore:
+    place = settings.ledger
+    if place == "memory":
+        return MemoryStore(settings.ledger_size)
+    try:
+        return HostStore.at(_directory(place), settings.ledger_size)
+    except StoreError as error:
+        _log.warning("otel-oauth: %s; this process remembers codes, tokens and states only for itself", error)
+        return MemoryStore(settings.ledger_size)
+
+
+def _directory(place: str) -> Path:
+    if place.startswith("host:"):
+        return Path(place[5:])
+    root = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    return private_directory(root / f"otel-oauth-{os.getuid()}") / service_key()
+
+
+_instances: weakref.WeakSet[Telemetry] = weakref.WeakSet()
+_by_provider: dict[tuple[int, int], Telemetry] = {}
+_lock = threading.Lock()
+
+
+def get_telemetry(
+    meter_provider: MeterProvider | None = None,
+    tracer_provider: TracerProvider | None = None,
+    **arguments: object,
+) -> Telemetry:
+    """Return the telemetry of a set of providers: the same each time, so that its instruments exist once.
+
+    :param arguments: settings (see :class:`~otel_oauth.settings.Settings`); they count when the telemetry is first made.
+    :raises ValueError: if an argument is not a setting or its value is invalid.
+    """
+    key = (id(meter_provider), id(tracer_provider))
+    with _lock:
+        found = _by_provider.get(key)
+        if found is None:
+            found = Telemetry(meter_provider, tracer_provider, Settings.from_environment(**arguments))
+            _by_provider[key] = found
+        return found
+
+
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 the parent may have held it
+    _lock = threading.Lock()
+    for telemetry in list(_instances):
+        telemetry.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,83 @@
+"""The closed vocabularies of spans: attribute names, RFC error codes, grant types.
+
+Text from a request or a response never becomes an attribute: what is not in a list here is recorded as ``other``.
+"""
+
+from __future__ import annotations
+
+from otel_oauth.catalogue import OTHER
+
+RFC_ERRORS = frozenset(
+    (
+        # RFC 6749 sections 4.1.2.1 and 5.2
+        "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope access_denied "
+        "unsupported_response_type server_error temporarily_unavailable "
+        # RFC 6750, 7009, 7591, 8628, 8693, 9101, 9396, 9449, 9470
+        "invalid_token insufficient_scope unsupported_token_type invalid_redirect_uri invalid_client_metadata "
+        "invalid_software_statement unapproved_software_statement authorization_pending slow_down expired_token invalid_target "
+        "invalid_request_uri invalid_request_object request_not_supported request_uri_not_supported "
+        "invalid_authorization_details invalid_dpop_proof use_dpop_nonce insufficient_user_authentication "
+        # OpenID Connect Core 3.1.2.6
+        "interaction_required login_required account_selection_required consent_required registration_not_supported "
+        # Authlib's own codes of the client side
+        "missing_token token_invalid token_expired missing_authorization unsupported_token_type mismatching_state invalid_claim"
+    ).split()
+)
+"""The error codes that may become a span attribute."""
+
+CANCELLED_ERRORS = frozenset(("access_denied", "login_required", "consent_required", "interaction_required"))
+"""Errors of an authorization response that say that the user did not go on: no failure of the flow."""
+
+GRANT_TYPES = {
+    "authorization_code": "authorization_code",
+    "refresh_token": "refresh_token",
+    "client_credentials": "client_credentials",
+    "password": "password",
+    "implicit": "implicit",
+    "urn:ietf:params:oauth:grant-type:device_code": "device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer": "jwt_bearer",
+    "urn:ietf:params:oauth:grant-type:saml2-bearer": "saml2_bearer",
+    "urn:ietf:params:oauth:grant-type:token-exchange": "token_exchange",
+    "urn:openid:params:grant-type:ciba": "ciba",
+}
+"""Grant types and the short name that stands for them in a span attribute."""
+
+SPAN_ATTRIBUTES = {
+    "provider": "oauth.provider",
+    "client_id": "oauth.client_id",
+    "grant_type": "oauth.grant_type",
+    "endpoint": "oauth.endpoint",
+    "operation": "oauth.operation",
+    "challenge_method": "oauth.pkce.method",
+    "error": "oauth.error",
+    "case": "oauth.case",
+    "outcome": "oauth.outcome",
+    "reason": "oauth.refresh.reason",
+    "rotated": "oauth.refresh.rotated",
+    "scope_changed": "oauth.scope.changed",
+    "remaining_lifetime": "oauth.token.remaining_lifetime",
+    "reauthorize": "oauth.reauthorization_required",
+    "token_type": "oauth.token_type",
+    "active": "oauth.token.active",
+    "flow_seconds": "oauth.flow.duration",
+    "user_seconds": "oauth.flow.user_time",
+    "discovery_method": "oauth.discovery.method",
+    "method": "http.request.method",
+    "server_address": "server.address",
+}
+"""The facts of an operation that become attributes of its span, and their names. Durations and lifetimes are seconds."""
+
+EVENT_TYPE = "oauth.security.event_type"
+SEVERITY = "oauth.security.severity"
+ERROR_TYPE = "error.type"
+HTTP_STATUS_CODE = "http.response.status_code"
+
+
+def rfc_error(code: object) -> str:
+    """Return an error code if it is a standard one, else ``other``."""
+    return code if isinstance(code, str) and code in RFC_ERRORS else OTHER
+
+
+def grant_type(value: object) -> str:
+    """Return the short name of a grant type if it is a standard one, else ``other``."""
+    return GRANT_TYPES.get(value, OTHER) if isinstance(value, str) else OTHER
