@@ -1,0 +1,96 @@
+"""Revocation (RFC 7009), introspection (RFC 7662) and dynamic registration (RFC 7591)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_oauth import cases
+from otel_oauth.catalogue import ENDPOINTS, OTHER
+from otel_oauth.hooks import Call, Hook
+from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request, form_parameter
+from otel_oauth_authlib.storage import storage_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_oauth.operation import Operation
+
+_LABELS = {"client_registration": "registration", "client_configuration": "registration"}
+_CLIENT_ERROR = 400
+
+
+def label(name: object) -> str:
+    """Return the value of the label ``endpoint`` for an endpoint's registered name."""
+    known = _LABELS.get(str(name), str(name))
+    return known if known in ENDPOINTS else OTHER
+
+
+def _token_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
+    notes = endpoint_request()
+    if notes is not None:
+        notes.found = bool(result)
+
+
+def _token_about_to_be_revoked(call: Call) -> None:
+    operation, notes = endpoint_operation(), endpoint_request()
+    if operation is None or notes is None or operation.facts.get("endpoint") != "revocation":
+        return
+    alive = call.telemetry.ledger.revoke(form_parameter(notes.request, "token") or "")
+    token = call.argument(0, "token")
+    notes.expired = alive is None and bool(token.is_expired())
+
+
+def _token_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    operation, notes = endpoint_operation(), endpoint_request()
+    if operation is not None and notes is not None and operation.facts.get("endpoint") == "revocation":
+        operation.facts["revoked"] = "expired" if notes.expired else "manual"
+
+
+def _client_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's client object
+    operation = endpoint_operation()
+    info: Mapping[str, Any] = call.argument(0, "client_info") or {}
+    metadata: Mapping[str, Any] = call.argument(1, "client_metadata") or {}
+    client_id = info.get("client_id")
+    if operation is None or not isinstance(client_id, str):
+        return
+    call.telemetry.ledger.know_client(client_id)
+    operation.facts["client_id"] = call.telemetry.client(client_id)
+    public = metadata.get("token_endpoint_auth_method") == "none"
+    operation.facts["client_type"] = "public" if public else "confidential"
+
+
+def _payload_created(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
+    operation = endpoint_operation()
+    if operation is not None and error is None and isinstance(result, dict):
+        operation.facts["active"] = bool(result.get("active"))
+
+
+ENDPOINT_CALLBACKS: dict[str, Hook] = {
+    "query_token": storage_hook("query_token", after=_token_queried),
+    "revoke_token": storage_hook("revoke_token", before=_token_about_to_be_revoked, after=_token_revoked),
+    "save_client": storage_hook("save_client", after=_client_saved),
+    "create_introspection_payload": Hook(after=_payload_created),
+}
+"""The callbacks of endpoint classes, hooked where the application defines them."""
+
+
+def adopt(call: Call) -> None:
+    """Hook the classes of the endpoints that are registered with the server."""
+    for registered in getattr(call.instance, "_endpoints", {}).values():
+        for endpoint in registered if isinstance(registered, list) else [registered]:
+            call.hooks.adopt(endpoint if isinstance(endpoint, type) else type(endpoint), ENDPOINT_CALLBACKS)
+
+
+def begin(operation: Operation, name: object) -> None:
+    """Note what kind of endpoint it is."""
+    if name == "client_registration":
+        operation.facts["registration"] = True
+
+
+def settle(operation: Operation, notes: EndpointRequest, status: int) -> None:
+    """Judge a request to an endpoint that was answered with ``status``."""
+    facts = operation.facts
+    if status >= _CLIENT_ERROR:
+        facts["revoked"] = facts["client_type"] = False
+        if facts.get("endpoint") == "revocation" and notes.found and notes.error == "invalid_grant":
+            operation.judge(cases.TOKEN_OF_OTHER_CLIENT)

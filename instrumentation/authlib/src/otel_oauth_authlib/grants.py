@@ -1,0 +1,237 @@
+"""Grants: what their callbacks tell, and what a token request came to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_oauth import cases, judge, vocabulary
+from otel_oauth.hooks import Call, Hook
+from otel_oauth.judge import CodePresented, RefreshPresented
+from otel_oauth.ledger import Kind
+from otel_oauth_authlib.requests import (
+    EndpointRequest,
+    endpoint_operation,
+    endpoint_request,
+    form_parameter,
+    host_of,
+    parameter,
+)
+from otel_oauth_authlib.storage import storage_hook
+
+if TYPE_CHECKING:
+    from otel_oauth.operation import Operation
+
+_CLIENT_ERROR = 400
+_SERVER_ERROR = 500
+
+
+# Authorization codes --------------------------------------------------------------------------------------------------
+
+
+def _code_presented(call: Call) -> None:
+    notes = endpoint_request()
+    code = call.argument(0, "code")
+    if notes is not None and isinstance(code, str):
+        sighting = call.telemetry.ledger.sight_code(code)
+        notes.code = CodePresented(sighting, notes.client_id, notes.authenticated)
+
+
+def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's code object
+    notes = endpoint_request()
+    if notes is not None and notes.code is not None and result:
+        notes.code.found = True
+        call.telemetry.ledger.redeeming(Kind.CODE, notes.code.sighting)
+
+
+def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    code, request = call.argument(0, "code"), call.argument(1, "request")
+    operation = endpoint_operation()
+    if operation is None or not isinstance(code, str):
+        return
+    method = "none"
+    if parameter(request, "code_challenge"):
+        method = parameter(request, "code_challenge_method") or "plain"
+        operation.facts["pkce"] = True
+        operation.facts["challenge_method"] = method if method in ("S256", "plain") else "other"
+    call.telemetry.ledger.issue_code(
+        code,
+        parameter(request, "client_id") or "",
+        method=method,
+        redirect_host=host_of(parameter(request, "redirect_uri")),
+        span=operation.span_ids,
+    )
+
+
+def _verifier_checked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
+    notes = endpoint_request()
+    grant = call.argument(0, "grant")
+    if notes is None or notes.code is None or grant is None:
+        return
+    verifier = form_parameter(grant.request, "code_verifier")
+    challenge = _stored_method(notes.code, grant.request) != "none"
+    notes.code.pkce = _pkce_outcome(getattr(error, "error", None), error, challenge=challenge, verifier=bool(verifier))
+
+
+def _pkce_outcome(code: str | None, error: BaseException | None, *, challenge: bool, verifier: bool) -> str:
+    if not verifier:
+        if error is None or code is None:
+            return "unchecked"
+        return "missing" if challenge else "required"
+    if not challenge:
+        return "downgrade"
+    if error is None:
+        return "matched"
+    if code is None:
+        return "unchecked"
+    return "mismatch" if code == "invalid_grant" else "malformed"
+
+
+def _stored_method(presented: CodePresented, request: Any) -> str:  # noqa: ANN401 Authlib's request
+    if presented.sighting.entry is not None:
+        return judge.challenge_method(presented.sighting)
+    # The ledger does not know the code (it was issued before a restart): Authlib's mixin has the challenge on it.
+    stored = getattr(request, "authorization_code", None)
+    if not getattr(stored, "code_challenge", None):
+        return "none"
+    return str(getattr(stored, "code_challenge_method", None) or "plain")
+
+
+# Refresh tokens -------------------------------------------------------------------------------------------------------
+
+
+def _refresh_presented(call: Call) -> None:
+    notes = endpoint_request()
+    token = call.argument(0, "refresh_token")
+    if notes is not None and isinstance(token, str):
+        notes.refresh = RefreshPresented(call.telemetry.ledger.sight_refresh(token), notes.client_id)
+
+
+def _refresh_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
+    notes = endpoint_request()
+    if notes is not None and notes.refresh is not None and notes.refresh.sighting is not None:
+        notes.refresh.found = bool(result)
+        if result:
+            call.telemetry.ledger.redeeming(Kind.REFRESH, notes.refresh.sighting)
+
+
+def _old_credential_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    notes = endpoint_request()
+    if notes is not None:
+        notes.old_credential_revoked = True
+
+
+# Tokens and users -----------------------------------------------------------------------------------------------------
+
+
+def _user_asked(_call: Call) -> None:
+    notes = endpoint_request()
+    if notes is not None:
+        notes.user_asked = True
+
+
+def token_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    """Note the token that the application stored."""
+    notes = endpoint_request()
+    token = call.argument(0, "token")
+    if notes is not None and isinstance(token, dict):
+        notes.token = token
+
+
+GRANT_CALLBACKS: dict[str, Hook] = {
+    "query_authorization_code": storage_hook("query_code", before=_code_presented, after=_code_queried),
+    "save_authorization_code": storage_hook("save_code", after=_code_saved),
+    "delete_authorization_code": storage_hook("delete_code"),
+    "authenticate_refresh_token": storage_hook("query_token", before=_refresh_presented, after=_refresh_queried),
+    "revoke_old_credential": storage_hook("revoke_token", after=_old_credential_revoked),
+    "authenticate_user": storage_hook("query_user", before=_user_asked),
+    "save_token": storage_hook("save_token", after=token_saved),
+}
+"""The callbacks of grant classes, hooked where the application defines them."""
+
+CHALLENGE_CALLBACKS: dict[str, Hook] = {"validate_code_verifier": Hook(after=_verifier_checked)}
+"""The check of PKCE extensions (RFC 7636)."""
+
+
+# What the request came to ---------------------------------------------------------------------------------------------
+
+
+def settle_token_request(operation: Operation, notes: EndpointRequest, status: int) -> None:
+    """Judge a token request that was answered with ``status``, and tell the ledger what became of it."""
+    request = notes.request
+    grant_type = None if request is None else parameter(request, "grant_type")
+    operation.facts["grant_type"] = vocabulary.grant_type(grant_type)
+    if notes.code is not None:
+        _settle_code(operation, notes, notes.code, status)
+    elif grant_type == "refresh_token":
+        _settle_refresh(operation, notes, notes.refresh or RefreshPresented(), status)
+    elif status < _CLIENT_ERROR:
+        _remember_tokens(operation, notes)
+
+
+def _settle_code(operation: Operation, notes: EndpointRequest, presented: CodePresented, status: int) -> None:
+    telemetry = operation.telemetry
+    facts = operation.facts
+    presented.accepted = status < _CLIENT_ERROR
+    method = _stored_method(presented, notes.request)
+    facts["challenge_method"] = method
+    facts["verifier"] = bool(form_parameter(notes.request, "code_verifier"))
+    facts["pkce_ok"] = presented.pkce == "matched"
+    _compare_redirect(telemetry.ledger, notes, presented)
+    operation.link(presented.sighting.entry)
+    if status < _SERVER_ERROR:
+        operation.judge(judge.code(telemetry.ledger, presented, telemetry.settings.race_window))
+    if presented.accepted:
+        facts["exchanged"] = True
+        facts["pkce_method"] = method if presented.pkce == "matched" else "none"
+        _remember_tokens(operation, notes)
+    elif presented.found:
+        telemetry.ledger.release(Kind.CODE, presented.sighting)
+
+
+def _compare_redirect(ledger: Any, notes: EndpointRequest, presented: CodePresented) -> None:  # noqa: ANN401 the ledger
+    """Authlib compares the redirect URI right after the look-up; where it stopped tells that they differed."""
+    entry = presented.sighting.entry
+    stopped = presented.found and not presented.accepted and notes.error == "invalid_grant"
+    if not stopped or presented.pkce != "unchecked" or notes.user_asked or entry is None:
+        return
+    host = host_of(parameter(notes.request, "redirect_uri"))
+    differs = bool(host) and ledger.digest(b"host", host) != entry.place
+    presented.redirect = "host" if differs else "other"
+
+
+def _settle_refresh(operation: Operation, notes: EndpointRequest, presented: RefreshPresented, status: int) -> None:
+    telemetry = operation.telemetry
+    facts = operation.facts
+    presented.status, presented.error = status, notes.error
+    case = judge.refresh(telemetry.ledger, presented, telemetry.settings.race_window)
+    operation.judge(case)
+    sighting = presented.sighting
+    if case is cases.REFRESH_REUSED and sighting is not None:
+        telemetry.ledger.critical(sighting)
+    facts["reauthorize"] = status < _SERVER_ERROR and notes.error == "invalid_grant"
+    if status < _CLIENT_ERROR:
+        new = notes.token.get("refresh_token")
+        facts["refreshed"] = True
+        facts["rotated"] = "true" if new else "false"
+        _remember_tokens(operation, notes)
+        if notes.old_credential_revoked and not new:
+            telemetry.ledger.revoke(form_parameter(notes.request, "refresh_token") or "")
+    elif presented.found and sighting is not None:
+        telemetry.ledger.release(Kind.REFRESH, sighting)
+
+
+def _remember_tokens(operation: Operation, notes: EndpointRequest) -> None:
+    access = notes.token.get("access_token")
+    if not isinstance(access, str):
+        return
+    refresh = notes.token.get("refresh_token")
+    expires_in = notes.token.get("expires_in")
+    operation.telemetry.ledger.granted(
+        notes.client_id,
+        access,
+        expires_in=float(expires_in) if isinstance(expires_in, (int, float)) else None,
+        refresh_token=refresh if isinstance(refresh, str) else None,
+        code=None if notes.code is None else notes.code.sighting,
+        parent=None if notes.refresh is None else notes.refresh.sighting,
+        rotated=bool(refresh) and notes.old_credential_revoked,
+    )

@@ -1,0 +1,80 @@
+"""What one request to an endpoint of the authorization server is known to be, while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from otel_oauth import kinds
+from otel_oauth.operation import Operation, current_operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_oauth.judge import CodePresented, RefreshPresented
+
+
+@dataclass
+class EndpointRequest:
+    """Notes of one request, kept on its operation and never exported.
+
+    :param server: the authorization server that answers it.
+    :param request: Authlib's request object, once it exists.
+    :param client_id: the id of the client that authenticated itself or was looked up; empty before.
+    :param authenticated: the client proved who it is by other means than its mere id.
+    :param code: what is known of a presented code; ``refresh`` likewise of a refresh token.
+    :param token: the token that was saved in this request.
+    :param found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over when it was revoked.
+    """
+
+    server: Any
+    request: Any = None
+    queried_client: str = ""
+    client_id: str = ""
+    authenticated: bool = False
+    code: CodePresented | None = None
+    refresh: RefreshPresented | None = None
+    token: Mapping[str, Any] = field(default_factory=dict)
+    user_asked: bool = False
+    old_credential_revoked: bool = False
+    found: bool = False
+    expired: bool = False
+    error: str = ""
+
+
+def endpoint_operation() -> Operation | None:
+    """Return the operation of the endpoint request that is under way in this context, or ``None``."""
+    operation = current_operation()
+    return None if operation is None else operation.within(kinds.ENDPOINT)
+
+
+def endpoint_request() -> EndpointRequest | None:
+    """Return the notes of the endpoint request that is under way in this context, or ``None``."""
+    operation = endpoint_operation()
+    return operation.local if operation is not None and isinstance(operation.local, EndpointRequest) else None
+
+
+def parameter(request: Any, name: str) -> str | None:  # noqa: ANN401 Authlib's request, of any version
+    """Return a parameter of an authorization or token request, as Authlib itself reads it.
+
+    ``request.data`` warns from Authlib 1.6 on, where the payload took its place.
+    """
+    payload = getattr(request, "payload", None)
+    data = request.data if payload is None else payload.data
+    value = data.get(name)
+    return value if isinstance(value, str) else None
+
+
+def form_parameter(request: Any, name: str) -> str | None:  # noqa: ANN401 Authlib's request, of any version
+    """Return a parameter of the request's body."""
+    value = request.form.get(name)
+    return value if isinstance(value, str) else None
+
+
+def host_of(uri: str | None) -> str:
+    """Return the authority of a URI, empty if it has none or is malformed."""
+    try:
+        return urlsplit(uri or "").netloc.lower()
+    except ValueError:
+        return ""

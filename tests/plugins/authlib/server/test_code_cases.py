@@ -1,0 +1,265 @@
+"""The rows «server, authorization code» of the decision table: each test compares all increments of its case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from otel_oauth.ledger import _ledger
+
+HTTP = {"oauth_http_request_duration_milliseconds{endpoint=token}": 1}
+INJECTION = {
+    "oauth_code_injection_attempts_total": 1,
+    "oauth_security_events_total{event_type=code_injection,severity=critical}": 1,
+}
+
+
+def status(code: int) -> dict[str, float]:
+    """Sn of the decision table, without its storage rows."""
+    return {f"oauth_http_requests_total{{method=POST,endpoint=token,status={code}}}": 1, **HTTP}
+
+
+def storage(*operations: str, error: str = "") -> dict[str, float]:
+    """The storage rows of a request."""
+    moved: dict[str, float] = {}
+    for operation in operations:
+        result = "error" if operation == error else "success"
+        for name in (
+            f"storage_operation_total{{operation={operation},result={result}}}",
+            f"storage_operation_duration_milliseconds{{operation={operation}}}",
+        ):
+            moved[name] = moved.get(name, 0) + 1
+    return moved
+
+
+def integrity(severity: str) -> dict[str, float]:
+    """The attack counters of a hash mismatch."""
+    return {
+        "oauth_integrity_violations_total{violation_type=hash_mismatch}": 1,
+        f"oauth_security_events_total{{event_type=integrity_violation,severity={severity}}}": 1,
+    }
+
+
+def pkce_failure(reason: str, method: str = "") -> dict[str, float]:
+    """PV(reason), and PF(method) if a method is given."""
+    moved = {f"oauth_pkce_validations_total{{status=failure,reason={reason}}}": 1.0}
+    return {**moved, **({f"oauth_pkce_validation_failed{{method={method}}}": 1} if method else {})}
+
+
+def reuse(severity: str) -> dict[str, float]:
+    """CR and SE(token_reuse, severity)."""
+    return {
+        "oauth_code_reuse_detected": 1,
+        f"oauth_security_events_total{{event_type=token_reuse,severity={severity}}}": 1,
+    }
+
+
+GRANTED = storage("query_client", "query_code", "query_user", "save_token", "delete_code")
+REFUSED = storage("query_client", "query_code")
+PKCE_OK = {"oauth_pkce_validations_total{status=success,reason=valid}": 1}
+
+
+def exchanged(client: str, method: str) -> dict[str, float]:
+    """The M row of a successful exchange."""
+    return {f"oauth_code_exchanged{{client_id={client},pkce_method={method}}}": 1}
+
+
+def test_a_login_moves_the_rows_of_success(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    assert capture.moved() == {
+        "oauth_authorization_started{client_id=web}": 1,
+        "oauth_pkce_states_created_total": 1,
+        "oauth_http_requests_total{method=POST,endpoint=authorization,status=302}": 1,
+        "oauth_http_request_duration_milliseconds{endpoint=authorization}": 1,
+        **storage("query_client", "query_client", "save_code"),
+    }
+    assert server.exchange(code).status_code == 200
+    assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256")}
+
+
+def test_code_replayed_by_the_same_authenticated_client_within_the_window(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    server.exchange(code)
+    capture.mark()
+    assert server.exchange(code).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **reuse("low")}
+
+
+def test_code_replayed_within_the_window_and_accepted_by_the_application(server: Any, capture: Any) -> None:
+    server.store.keep_codes = True
+    code = server.authorize()
+    server.exchange(code)
+    capture.mark()
+    assert server.exchange(code).status_code == 200
+    assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256"), **reuse("low")}
+
+
+def test_code_replayed_after_the_window(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = server.authorize()
+    server.exchange(code)
+    capture.mark()
+    later = _ledger.time.time() + 31
+    monkeypatch.setattr(_ledger.time, "time", lambda: later)
+    assert server.exchange(code).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **reuse("high")}
+
+
+def test_code_replayed_by_a_public_client(server: Any, capture: Any) -> None:
+    code = server.authorize("app")
+    server.exchange(code, "app")
+    capture.mark()
+    assert server.exchange(code, "app").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **reuse("high")}
+
+
+def test_code_replayed_by_another_client(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    server.exchange(code)
+    capture.mark()
+    assert server.exchange(code, "other").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, "oauth_code_reuse_detected": 1, **INJECTION}
+
+
+def test_code_of_another_client_not_yet_redeemed(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, "other").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **INJECTION}
+    assert server.exchange(code).status_code == 200
+    moved = capture.moved()
+    assert moved == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256")}
+
+
+def test_code_of_another_client_accepted_by_the_application(server: Any, capture: Any) -> None:
+    server.store.ignore_code_owner = True
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, "other").status_code == 200
+    assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("other", "S256"), **INJECTION}
+
+
+def test_redirect_uri_with_another_host(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, redirect_uri="https://evil.example/cb").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **INJECTION}
+
+
+@pytest.mark.parametrize("uri", ["", "https://client.example/other", "http://client.example/cb"])
+def test_redirect_uri_absent_or_other_path_on_the_same_host(server: Any, capture: Any, uri: str) -> None:
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, redirect_uri=uri).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED}
+    assert capture.spans("oauth.endpoint token")[-1]["attributes"]["oauth.case"] == "code_redirect_uri_differs"
+
+
+def test_code_expired(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    server.store.codes[code].expired = True
+    capture.mark()
+    assert server.exchange(code).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("expired")}
+
+
+def test_code_expired_without_a_verifier(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    server.store.codes[code].expired = True
+    capture.mark()
+    assert server.exchange(code, code_verifier="").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED}
+
+
+def test_code_forged(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.exchange("never-issued").status_code == 400
+    moved = capture.moved()
+    assert moved == {**status(400), **REFUSED, **pkce_failure("not_found")}
+
+
+def test_wrong_verifier(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, code_verifier="w" * 50).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "S256"), **integrity("high")}
+    assert server.exchange(code).status_code == 200, "a failed PKCE check leaves the code usable"
+    assert "oauth_code_reuse_detected" not in capture.moved()
+
+
+def test_wrong_verifier_with_a_plain_challenge(server: Any, capture: Any) -> None:
+    code = server.authorize(challenge=VERIFIER_PLAIN, method="")
+    capture.mark()
+    assert server.exchange(code, code_verifier="w" * 50).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "plain"), **integrity("high")}
+    assert server.exchange(code, code_verifier=VERIFIER_PLAIN).status_code == 200
+    assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "plain")}
+
+
+VERIFIER_PLAIN = "p" * 50
+
+
+def test_malformed_verifier(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, code_verifier="too short").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "S256")}
+
+
+def test_verifier_missing_although_a_challenge_is_stored(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, code_verifier="").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "S256"), **integrity("medium")}
+
+
+def test_verifier_missing_none_stored_pkce_required(server: Any, capture: Any) -> None:
+    code = server.authorize("app", challenge="")
+    capture.mark()
+    assert server.exchange(code, "app", code_verifier="").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "none")}
+
+
+def test_verifier_without_a_stored_challenge(server: Any, capture: Any) -> None:
+    code = server.authorize(challenge="")
+    capture.mark()
+    assert server.exchange(code).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "none"), **integrity("high")}
+
+
+def test_an_application_without_the_challenge_extension_does_not_look_protected(make_server: Any, capture: Any) -> None:
+    server = make_server(pkce=False)
+    code = server.authorize()
+    capture.mark()
+    assert server.exchange(code, code_verifier="w" * 50).status_code == 200
+    assert capture.moved() == {**status(200), **GRANTED, **exchanged("web", "none")}
+
+
+def test_a_failed_store_undoes_the_redemption(server: Any, capture: Any) -> None:
+    code = server.authorize()
+    server.store.fail_saving = RuntimeError("the database is away")
+    capture.mark()
+    assert server.exchange(code).status_code == 500
+    called = storage("query_client", "query_code", "query_user", "save_token", error="save_token")
+    assert capture.moved() == {**status(500), **called, **PKCE_OK}
+    server.store.fail_saving = None
+    assert server.exchange(code).status_code == 200
+    assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256")}
+
+
+def test_unknown_client_is_unknown_in_every_label(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.exchange("code", "stranger").status_code == 401
+    assert capture.moved() == {**status(401), **storage("query_client")}
+
+
+def test_client_credentials(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.post("/token", grant_type="client_credentials").status_code == 200
+    assert capture.moved() == {**status(200), **storage("query_client", "save_token")}
+
+
+def test_unsupported_grant_type(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.post("/token", grant_type="nonsense").status_code == 400
+    assert capture.moved() == status(400)
