@@ -38,11 +38,15 @@ class Guard:
         """Call ``function`` and return its result, or ``None`` if it raised."""
         try:
             return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 the one guard: an error of ours must not reach the application
+        except Exception as error:
             self.failed(component, error)
             if self.reraise:
                 raise
             return None
+
+    def after_fork(self) -> None:
+        """Make the guard usable in a forked child: another thread of the parent may have held its lock."""
+        self._lock = threading.Lock()
 
     def failed(self, component: str, error: BaseException) -> None:
         """Count an error of ours and log its type and place, the first time for each component."""

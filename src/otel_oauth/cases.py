@@ -168,7 +168,7 @@ NONCE_REPLAYED = _verdict("nonce_replayed", "integrity_violation", "low", _REPLA
 
 STATE_RELOADED = _verdict("state_reloaded", "integrity_violation", "low", _REPLAY_EVENT, _GONE)
 STATE_REPLAYED = _verdict("state_replayed", "integrity_violation", "high", _REPLAY_EVENT, _GONE, _STATE_REUSE)
-STATE_EXPIRED = Case("state_expired", (_EXPIRED, Move(c.PKCE_CLEANED, ("expired",), when="verifier")), facts=dict(_FLOW_FAILED))
+STATE_EXPIRED = Case("state_expired", (_EXPIRED, Move(c.PKCE_CLEANED, ("expired",), when="pending")), facts=dict(_FLOW_FAILED))
 STATE_UNKNOWN = Case("state_unknown", (_NOT_FOUND,))
 STATE_OF_OTHER_SESSION = _verdict(
     "state_of_other_session", "code_injection", "critical", _INJECTION_EVENT, _GONE, Move(c.CODE_INJECTIONS)

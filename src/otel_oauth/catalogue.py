@@ -89,7 +89,7 @@ PROVIDER = Label("provider", cap="provider")
 CLIENT_ID = Label("client_id", cap="client_id")
 STATUS = Label("status", ("success", "failure"))
 HTTP_STATUSES = tuple(
-    "200 201 202 204 301 302 303 307 308 400 401 403 404 405 406 409 410 413 415 422 429 500 501 502 503 504".split()
+    ["200", "201", "202", "204", "301", "302", "303", "307", "308", "400", "401", "403", "404", "405", "406", "409", "410", "413", "415", "422", "429", "500", "501", "502", "503", "504"]
 )
 HTTP_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 ENDPOINTS = (

@@ -43,12 +43,13 @@ class Table:
     def __init__(self, metrics: Iterable[Metric], caps: dict[str, int]) -> None:
         self._metrics = tuple(metrics)
         self._caps = caps
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # re-entrant: a collected coroutine may end its operation while this thread holds it
         self._counters = {metric: {} for metric in self._metrics if metric.kind == "counter"}  # type: dict[Metric, dict[Key, Cell]]
         self._attributes: dict[Metric, dict[Key, dict[str, str]]] = {
             metric: {} for metric in self._metrics if metric.kind == "histogram"
         }
         self._admitted: dict[str, set[str]] = {cap: set() for cap in caps}
+        self._overflowed: set[str] = set()
         self._fill()
 
     def _fill(self) -> None:
@@ -98,17 +99,19 @@ class Table:
         with self._lock:
             if len(admitted) >= self._caps[cap]:
                 self._overflow(cap)
+                if cap not in self._overflowed:
+                    self._overflowed.add(cap)
+                    self._zeros_for(label, OTHER)
                 return OTHER
             admitted.add(value)
-            for metric, cells in self._counters.items():
-                self._zeros_for(metric, cells, label, value)
+            self._zeros_for(label, value)
         return value
 
-    def _zeros_for(self, metric: Metric, cells: dict[Key, Cell], label: Label, value: str) -> None:
-        if label not in metric.labels:
-            return
-        for values in metric.zero_series():
-            self._cell(metric, cells, tuple(value if part is None else part for part in values))
+    def _zeros_for(self, label: Label, value: str) -> None:
+        for metric, cells in self._counters.items():
+            if label in metric.labels:
+                for values in metric.zero_series():
+                    self._cell(metric, cells, tuple(value if part is None else part for part in values))
 
     def _bounded(self, metric: Metric, key: Key) -> Key:
         return tuple([self._value(label, value) for label, value in zip(metric.labels, key, strict=True)])
@@ -142,7 +145,7 @@ class Table:
 
     def after_fork(self) -> None:
         """Start from zero in a forked child: the parent goes on exporting what it counted."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for cells in self._counters.values():
             for cell in cells.values():
                 cell.value = 0

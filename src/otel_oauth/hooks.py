@@ -11,7 +11,9 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import reduce
 from importlib import import_module
 from types import CoroutineType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,14 +21,19 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from opentelemetry import context as otel_context
 
-from otel_oauth.operation import Operation
+from otel_oauth.operation import Operation, current_operation
 
 if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
 
 _log = logging.getLogger("otel_oauth")
 
-_SUPPRESSED = "suppress_instrumentation"
+_SUPPRESSED = ("suppress_instrumentation", otel_context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001 the key that exporters set
+
+
+def _suppressed() -> bool:
+    context = otel_context.get_current()
+    return bool(context.get(_SUPPRESSED[0]) or context.get(_SUPPRESSED[1]))
 
 
 class Call:
@@ -35,9 +42,10 @@ class Call:
     :ivar instance: the object it was called on (the class for a class method).
     :ivar hooks: the hook set that the hook belongs to, to adopt further classes.
     :ivar operation: the operation that ``begin`` returned, or ``None``.
+    :ivar watched: set by a ``begin`` that returns ``None`` but wants to see how the call ends: it is part of an operation around it.
     """
 
-    __slots__ = ("args", "hooks", "instance", "kwargs", "operation", "telemetry")
+    __slots__ = ("args", "hooks", "instance", "kwargs", "operation", "telemetry", "watched")
 
     def __init__(self, hooks: HookSet, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401 the library's
         self.hooks = hooks
@@ -46,6 +54,7 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.operation: Operation | None = None
+        self.watched = False
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401 the library's
         """Return an argument by position (``self`` not counted) or name."""
@@ -82,7 +91,8 @@ class HookSet:
         self.active = True
         self._library = library
         self._lock = threading.RLock()
-        self._patches: list[tuple[weakref.ref[Any], str, Any, Any]] = []
+        # Only where they are: an original may refer to its class, which must stay free to go.
+        self._patches: list[tuple[weakref.ref[Any], str]] = []
         self._undo: list[Callable[[], None]] = []
         self._adopted: weakref.WeakSet[type] = weakref.WeakSet()
         self.notes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
@@ -130,7 +140,7 @@ class HookSet:
         if owner is None:
             return None
         if not isinstance(owner, type):
-            return owner if hasattr(owner, attribute) else None
+            return owner if attribute in vars(owner) else None
         return next((base for base in owner.__mro__ if attribute in base.__dict__), None)
 
     def _patch(self, owner: Any, attribute: str, hook: Hook) -> None:  # noqa: ANN401 a class or module of the library
@@ -141,7 +151,7 @@ class HookSet:
         wrapper = _ours(original, self._wrapper(hook))
         wrapper._self_hooks = self  # noqa: SLF001 as above
         setattr(definer, attribute, wrapper)
-        self._patches.append((weakref.ref(definer), attribute, original, wrapper))
+        self._patches.append((weakref.ref(definer), attribute))
         self._attached += 1
 
     def adopt(self, cls: type, table: Mapping[str, Hook]) -> None:
@@ -168,10 +178,11 @@ class HookSet:
         """Restore every attribute; wrappers that somebody still holds pass straight through from now on."""
         with self._lock:
             self.active = False
-            for owner_ref, attribute, original, wrapper in reversed(self._patches):
+            for owner_ref, attribute in reversed(self._patches):
                 owner = owner_ref()
-                if owner is not None and owner.__dict__.get(attribute) is wrapper:
-                    setattr(owner, attribute, original)
+                found = None if owner is None else owner.__dict__.get(attribute)
+                if isinstance(found, _ours) and found._self_hooks is self:  # noqa: SLF001 wrapt's place for a wrapper's own state
+                    setattr(owner, attribute, found.__wrapped__)
             self._patches.clear()
             for undo in self._undo:
                 self.telemetry.guard.run("hook", undo)
@@ -186,12 +197,12 @@ class HookSet:
         begin, after = hook.begin, hook.after
 
         def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
-            if not self.active or otel_context.get_value(_SUPPRESSED):
+            if not self.active or (current_operation() is None and _suppressed()):
                 return wrapped(*args, **kwargs)
             call = Call(self, instance, args, kwargs)
             if begin is not None:
                 operation = guard.run("hook", _started, begin, call)
-                if operation is None:
+                if operation is None and not call.watched:
                     return wrapped(*args, **kwargs)
             try:
                 result = wrapped(*args, **kwargs)
@@ -219,19 +230,53 @@ class HookSet:
         return result
 
     def _leave(self, call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
-        guard = self.telemetry.guard
-        if after is not None:
-            guard.run("hook", after, call, result, error)
-        if call.operation is not None:
-            guard.run("operation", call.operation.end, error)
+        self.telemetry.guard.run("hook", _left, call, after, result, error)
 
 
-class _ours(wrapt.FunctionWrapper):  # type: ignore[misc]  # noqa: N801 wrapt has no types; private
-    """A wrapper of this product, told from other instrumentors' by its class."""
+def _named(module: str, path: str) -> Any:  # noqa: ANN401 whatever has that name
+    return reduce(getattr, path.split("."), import_module(module))
 
+
+class _bound(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # noqa: N801 generic for type checkers only; private
+    """A bound method of ours: wrapt's own cannot be copied or pickled, which the library's could before."""
+
+    def __copy__(self) -> _bound:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:  # noqa: ANN401 a method of the instance's copy
+        owner = getattr(self.__wrapped__, "__self__", None)
+        return self if owner is None else getattr(deepcopy(owner, memo), self.__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 as pickle calls it
+        owner = getattr(self.__wrapped__, "__self__", None)
+        return (_named, (self.__module__, self.__qualname__)) if owner is None else (getattr, (owner, self.__name__))
+
+
+class _ours(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # noqa: N801 generic for type checkers only; private
+    """A wrapper of this product, told from other instrumentors' by its class; it copies and pickles like a function."""
+
+    __bound_function_wrapper__ = _bound
     _self_hooks: HookSet | None = None
+
+    def __copy__(self) -> _ours:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ours:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> str:  # noqa: ANN401 as pickle calls it
+        return str(self.__qualname__)
 
 
 def _started(begin: Begin, call: Call) -> Operation | None:
     call.operation = begin(call)
     return None if call.operation is None else call.operation.start()
+
+
+def _left(call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
+    try:
+        if after is not None:
+            after(call, result, error)
+    finally:
+        if call.operation is not None:
+            call.operation.end(error)

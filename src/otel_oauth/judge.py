@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_oauth import cases
-from otel_oauth.ledger import Status, method_name
+from otel_oauth.ledger import Kind, Status, method_name
 
 if TYPE_CHECKING:
     from otel_oauth.cases import Case
     from otel_oauth.ledger import Entry, Ledger, Sighting
 
 _MUTE_SECONDS = 3600.0
-_SETTLED = (Status.REDEEMED, Status.REDEEMING)
 
 
 @dataclass
@@ -54,9 +53,13 @@ _PKCE = {
 def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case | None:
     """Judge a presented authorization code (RFC 6749 section 4.1.2, RFC 9700 section 4.5)."""
     entry = presented.sighting.entry
+    if entry is not None and entry.status == Status.ISSUED and not presented.found and not presented.accepted:
+        # The other one of two simultaneous requests may have redeemed it since.
+        entry = ledger.look_again(presented.sighting, Kind.CODE).entry or entry
     if entry is not None and presented.client_id:
         same = entry.owner == ledger.digest(b"client", presented.client_id)
-        if entry.status in _SETTLED:
+        # In flight is provisional: for another client the code is not redeemed yet.
+        if entry.status == Status.REDEEMED or (same and entry.status == Status.REDEEMING):
             return _code_replayed(entry, presented, race_window, same=same)
         if not same:
             return cases.CODE_OF_OTHER_CLIENT
@@ -114,10 +117,12 @@ def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> 
     entry = again.entry
     if entry is not None and presented.client_id:
         same = entry.owner == ledger.digest(b"client", presented.client_id)
-        turned = entry.status == Status.ROTATED or (entry.status == Status.REDEEMING and not accepted and not presented.found)
+        lost = entry.status == Status.REDEEMING and same and not accepted and not presented.found
+        turned = entry.status == Status.ROTATED or lost
         if turned:
             return _refresh_reused(sighting, again, race_window, same=same, accepted=accepted)
-        if entry.status == Status.ISSUED and not same:
+        live = entry.status in (Status.ISSUED, Status.REDEEMING) and entry.expires_at > time.time()
+        if live and not same:
             return cases.REFRESH_OF_OTHER_CLIENT
     if accepted:
         return cases.REFRESH_OK

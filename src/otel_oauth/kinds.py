@@ -10,6 +10,8 @@ The facts that a kind's moves refer to are set by whoever translates a library's
     a request to the provider was attempted; the HTTP status as text (``0`` without a response); the type of error.
 ``flow``, ``flow_timed``, ``flow_seconds``
     the operation ends a flow; its start is known; seconds since its initiation.
+``initiated``
+    an authorization was started; unless set, whether the operation succeeded.
 ``pkce`` / ``pkce_ok``
     a state with a verifier (client) or a code with a challenge (server) was stored / was validated.
 """
@@ -83,7 +85,11 @@ AUTHORIZE = OperationKind(
     "authorize",
     "local",
     "provider",
-    (Move(c.FLOWS, (_PROVIDER, "initiated")), Move(c.PKCE_CREATED, when="pkce"), Move(c.PKCE_CLEANED, (Fact("cleaned"),), when="cleaned")),
+    (
+        Move(c.FLOWS, (_PROVIDER, "initiated"), when="initiated"),
+        Move(c.PKCE_CREATED, when="pkce"),
+        Move(c.PKCE_CLEANED, (Fact("cleaned"),), when="cleaned"),
+    ),
 )
 CALLBACK = OperationKind(
     "callback",
@@ -101,6 +107,17 @@ DISCOVER = _call("discovery", "discovery", *_DISCOVERY_MOVES)
 JWKS = _call("jwks", "jwks")
 REGISTER = _call("registration", "registration", *_REGISTRATION_MOVES)
 API = _call("api", "api")
+CALLBACK_ENDPOINT = OperationKind(
+    "callback_endpoint",
+    "server",
+    "endpoint",
+    (
+        Move(c.HTTP_REQUESTS, (Fact("method"), Fact("endpoint"), Fact("http_status"))),
+        Move(c.HTTP_DURATION, (Fact("endpoint"),)),
+    ),
+    span=False,
+)
+"""The HTTP request in which the client's callback was handled; the span is the callback's own."""
 
 # The server's side ----------------------------------------------------------------------------------------------------
 

@@ -7,12 +7,12 @@ specification reads the same in the code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from otel_oauth.catalogue import Metric
 
 
@@ -38,11 +38,34 @@ class Move:
     value: str | None = None
 
     def __post_init__(self) -> None:
-        """Check the number of labels, at import time of the tables."""
+        """Check the number of labels and prepare the key, at import time of the tables."""
         if len(self.labels) != len(self.metric.labels):
             msg = f"{self.metric.name} has {len(self.metric.labels)} labels, the move gives {len(self.labels)}"
             raise ValueError(msg)
 
+        names = [part for part in self.labels if type(part) is Fact]
+        object.__setattr__(self, "_literal", None if names else self.labels)
+        object.__setattr__(self, "_facts", _getter(names) if len(names) == len(self.labels) else None)
+
+    _literal: tuple[str, ...] | None = field(init=False, repr=False, compare=False, default=None)
+    _facts: Callable[[Mapping[str, object]], tuple[str, ...]] | None = field(
+        init=False, repr=False, compare=False, default=None
+    )
+
     def key(self, facts: Mapping[str, object]) -> tuple[str, ...]:
         """Return the label values of this move under ``facts``; a fact that is missing is given as ``other``."""
+        if self._literal is not None:
+            return self._literal
+        if self._facts is not None:
+            try:
+                return self._facts(facts)
+            except KeyError:
+                pass
         return tuple([str(facts.get(part, "other")) if type(part) is Fact else part for part in self.labels])
+
+
+def _getter(names: list[str]) -> Callable[[Mapping[str, object]], tuple[str, ...]] | None:
+    if len(names) == 1:
+        (name,) = names
+        return lambda facts: (facts[name],)  # type: ignore[return-value]  # a fact that is a label is text
+    return itemgetter(*names) if names else None

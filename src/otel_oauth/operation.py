@@ -6,7 +6,6 @@ An operation is entered before the instrumented call and left after it, on succe
 
 from __future__ import annotations
 
-import asyncio
 from contextvars import ContextVar, Token
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -32,14 +31,20 @@ if TYPE_CHECKING:
 
 _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", default=None)
 
-_CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 _SERVER_ERROR = 500
 _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
 
 
 def current_operation() -> Operation | None:
     """Return the innermost operation that is under way in this context, or ``None``."""
-    return _current.get()
+    return _living(_current.get())
+
+
+def _living(operation: Operation | None) -> Operation | None:
+    """Skip what has ended: a task or a copy of the context may outlive the operation that it was made in."""
+    while operation is not None and operation._ended:  # noqa: SLF001 the class is in this module
+        operation = operation.parent
+    return operation
 
 
 class Operation:
@@ -57,6 +62,7 @@ class Operation:
         "_context",
         "_ended",
         "_entered",
+        "_exemplar",
         "_nested",
         "case",
         "deferred",
@@ -80,6 +86,7 @@ class Operation:
         self.parent: Operation | None = None
         self.span: Span = trace.INVALID_SPAN
         self._context: Context | None = None
+        self._exemplar: Context | None = None
         self._attached: Token[Context] | None = None
         self._entered: Token[Operation | None] | None = None
         self._ended = False
@@ -102,10 +109,10 @@ class Operation:
         if self._began:
             self.resume()
             return self
-        self.parent = _current.get()
+        self.parent = current_operation()
         kind = self.kind
         if kind.span or (self.telemetry.settings.storage_spans and kind.name == "storage"):
-            self._start_span(kind)
+            self.telemetry.guard.run("operation", self._start_span, kind)
         self.resume()
         self._began = perf_counter()
         return self
@@ -117,6 +124,8 @@ class Operation:
         name = f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}"
         self.span = self.telemetry.tracer.start_span(name, kind=side, record_exception=False, set_status_on_exception=False)
         self._context = trace.set_span_in_context(self.span)
+        if self.span.get_span_context().trace_flags.sampled:
+            self._exemplar = self._context
 
     def resume(self) -> None:
         """Make this the current operation again, in the context that calls."""
@@ -126,12 +135,16 @@ class Operation:
 
     def suspend(self) -> None:
         """Give the context back as it was before; the operation goes on."""
-        if self._attached is not None:
-            otel_context.detach(self._attached)
-            self._attached = None
-        if self._entered is not None:
-            _current.reset(self._entered)
-            self._entered = None
+        entered, attached = self._entered, self._attached
+        self._entered = self._attached = None
+        if entered is not None:
+            try:
+                _current.reset(entered)
+            except ValueError:
+                # Another context, where a generator is closed by the collector or another thread ends it: nothing to give back.
+                return
+        if attached is not None:
+            otel_context.detach(attached)
 
     def end(self, error: BaseException | None = None) -> None:
         """Leave the operation; record it, unless it is ``deferred``, which :meth:`complete` then does."""
@@ -145,7 +158,8 @@ class Operation:
             return
         self._ended = True
         self.telemetry.guard.run("operation", self._finish, perf_counter() - self._began, error)
-        self.span.end()
+        if self._context is not None:
+            self.telemetry.guard.run("operation", self.span.end)
 
     def abandon(self) -> None:
         """Leave without recording anything: it turned out that there was no operation. Its span is not exported."""
@@ -190,49 +204,56 @@ class Operation:
             facts["case"] = self.case.name
         if error is not None:
             self._failed(error)
-        facts.setdefault("status", "success")
-        facts.setdefault("outcome", facts["status"])
-        if self.kind.operation == "api" or self.kind.name == "storage":
+        if self.kind.span or self._context is not None:
+            facts.setdefault("status", "success")
+            facts.setdefault("outcome", facts["status"])
+            facts.setdefault("initiated", facts["status"] == "success")
+        if self._nested and (self.kind.operation == "api" or self.kind.name == "storage"):
             seconds = max(0.0, seconds - self._nested)
         if self.parent is not None:
             self.parent._nested += seconds  # noqa: SLF001 the same class
-        exemplar = self._exemplar()
-        for move in self.kind.moves:
-            self._move(move, seconds, exemplar)
+        exemplar = self._sampled_context()
+        self._apply(self.kind.moves, seconds, exemplar)
         if self.case is not None:
-            for move in self.case.moves:
-                self._move(move, seconds, exemplar)
+            self._apply(self.case.moves, seconds, exemplar)
         if self.span.is_recording():
             self._describe(error)
 
     def _failed(self, error: BaseException) -> None:
         facts = self.facts
-        if isinstance(error, _CANCELLED):
+        if not isinstance(error, Exception):  # cancellation, GeneratorExit, SystemExit, and what other loops cancel with
             facts["outcome"] = "cancelled"
-            facts["flow"] = facts["handled"] = facts["provider_error"] = False
+            facts["flow"] = facts["flow_timed"] = facts["handled"] = facts["provider_error"] = False
         facts["status"] = "failure"
         facts["result"] = "error"
 
-    def _exemplar(self) -> Context | None:
-        context = self._context
-        if context is None:
-            return otel_context.get_current()
-        return context if self.span.get_span_context().trace_flags.sampled else None
+    def _sampled_context(self) -> Context | None:
+        """The context whose span is to be the exemplar of what this operation records, if it is sampled."""
+        around = self if self._context is not None else self.parent
+        if around is not None and around._context is not None:  # noqa: SLF001 the same class
+            return around._exemplar  # noqa: SLF001 as above
+        sampled = trace.get_current_span().get_span_context().trace_flags.sampled
+        return otel_context.get_current() if sampled else None
 
-    def _move(self, move: Move, seconds: float, exemplar: Context | None) -> None:
-        facts = self.facts
-        if move.when is not None and not facts.get(move.when):
-            return
-        if move.metric.kind == "counter":
-            self.telemetry.table.add(move.metric, move.key(facts), exemplar)
-            return
-        value = seconds if move.value is None else facts.get(move.value)
-        if isinstance(value, float):
-            self.telemetry.record(move.metric, move.key(facts), value, exemplar)
+    def _apply(self, moves: tuple[Move, ...], seconds: float, exemplar: Context | None) -> None:
+        facts, telemetry = self.facts, self.telemetry
+        add = telemetry.table.add
+        for move in moves:
+            if move.when is not None and not facts.get(move.when):
+                continue
+            metric = move.metric
+            if metric.kind == "counter":
+                add(metric, move.key(facts), exemplar)
+                continue
+            value = seconds if move.value is None else facts.get(move.value)
+            if isinstance(value, (int, float)):
+                # Never negative: the start of a flow may come from another host's clock.
+                telemetry.record(metric, move.key(facts), max(0.0, value), exemplar)
 
     def _describe(self, error: BaseException | None) -> None:
         facts, span = self.facts, self.span
-        attributes = {name: facts[fact] for fact, name in v.SPAN_ATTRIBUTES.items() if facts.get(fact) is not None}
+        names = v.SPAN_ATTRIBUTES
+        attributes = {names[fact]: value for fact, value in facts.items() if fact in names and value is not None}
         status = facts.get("http_status")
         if isinstance(status, str) and status.isdecimal() and status != "0":
             attributes[v.HTTP_STATUS_CODE] = int(status)

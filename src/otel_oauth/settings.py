@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ def _boolean(text: str) -> bool:
 
 def _ledger(text: str) -> str:
     place = text.strip()
-    if place in ("auto", "memory", "host") or (place.startswith("host:") and os.path.isabs(place[5:])):
+    if place in ("auto", "memory", "host") or (place.startswith("host:") and pathlib.Path(place[5:]).is_absolute()):
         return place
     msg = "must be auto, memory, host or host: followed by an absolute directory"
     raise ValueError(msg)

@@ -22,8 +22,9 @@ from otel_oauth import catalogue as c
 from otel_oauth._guard import Guard
 from otel_oauth._version import __version__
 from otel_oauth.cells import Table
-from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore, StoreError, private_directory
+from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore, StoreError, private_directory, sweep
 from otel_oauth.operation import Operation
+from otel_oauth.recorder import Recorder
 from otel_oauth.settings import Settings, service_key
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Telemetry:
         self._counts: dict[Metric, Callable[[], int]] = {}
         self._hooks: dict[tuple[str, str], int] = {}
         self._histograms: dict[Metric, Histogram] = {}
+        self.recorder = Recorder(self.guard)
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
         _instances.add(self)
 
@@ -88,10 +90,12 @@ class Telemetry:
         gauges[c.LEDGER_SHARED] = lambda _: [Observation(self.ledger.shared)]
         gauges[c.LEDGER_ENTRIES] = self._observe_entries
         gauges[c.HOOKS] = self._observe_hooks
+        # The SDK calls back in the order of creation: the first instrument opens the collection.
+        observers = {c.DOCUMENTED[0]: self._observe_first, c.LEDGER_EVICTIONS: self._observe_evictions}
         for metric in (*c.DOCUMENTED, *c.OWN):
             described = {"unit": metric.unit, "description": metric.description}
             if metric.kind == "counter":
-                observe = self._observe_evictions if metric is c.LEDGER_EVICTIONS else partial(self.table.observe, metric)
+                observe = observers.get(metric) or partial(self.table.observe, metric)
                 meter.create_observable_counter(metric.name, [observe], **described)
             elif metric.kind == "gauge":
                 meter.create_observable_gauge(metric.name, [gauges[metric]], **described)
@@ -105,24 +109,25 @@ class Telemetry:
     def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
         """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
         value = seconds * 1000.0 if metric.unit == "ms" else seconds
-        self._histograms[metric].record(value, self.table.attributes(metric, key), context)
+        self.recorder.add(self._histograms[metric], value, self.table.attributes(metric, key), context)
 
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))
 
-    # Gauges: derived from the ledger at each collection, never counted up and down -------------------------------------
+    # Observing: gauges are derived from the ledger at each collection, never counted up and down -----------------------
 
-    def _purge(self) -> None:
+    def _observe_first(self, options: CallbackOptions) -> Sequence[Observation]:
+        self.recorder.flush()
         expired = self.guard.run("ledger", self.ledger.purge)
         if expired:
             self.table.add(c.PKCE_CLEANED, ("expired",), amount=expired)
+        return self.table.observe(c.DOCUMENTED[0], options)
 
     def _observe_kind(self, metric: Metric, kind: Kind, _options: CallbackOptions) -> Sequence[Observation]:
         count = self._counts.get(metric)
         if count is not None:
-            value = self.guard.run("gauge", count)
-            return [] if value is None else [Observation(max(0, int(value)))]
-        self._purge()
+            value = self.guard.run("gauge", lambda: max(0, int(count())))
+            return [] if value is None else [Observation(value)]
         alive = self.guard.run("ledger", self.ledger.count, kind)
         return [] if alive is None else [Observation(alive)]
 
@@ -173,7 +178,7 @@ class Telemetry:
 
     def _host_name(self, url: str) -> str:
         authority = url.partition("://")[2] or url
-        authority = authority.partition("/")[0].partition("?")[0].rpartition("@")[2].lower()
+        authority = authority.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2].lower()
         host = authority.partition(":")[0] if not authority.startswith("[") else authority.partition("]")[0] + "]"
         named = self.settings.providers
         found = named.get(authority) or named.get(host) or WELL_KNOWN_PROVIDERS.get(host)
@@ -187,9 +192,16 @@ class Telemetry:
 
     # Life cycle -------------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards."""
+        self.recorder.stop()
+        self.ledger.close()
+
     def after_fork(self) -> None:
         """Start from zero in a forked child."""
+        self.recorder.after_fork()
         self.table.after_fork()
+        self.guard.after_fork()
         self.guard.run("ledger", self.ledger.after_fork)
 
 
@@ -228,7 +240,7 @@ def _store(settings: Settings) -> MemoryStore | HostStore:
         return MemoryStore(settings.ledger_size)
     try:
         return HostStore.at(_directory(place), settings.ledger_size)
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         _log.warning("otel-oauth: %s; this process remembers codes, tokens and states only for itself", error)
         return MemoryStore(settings.ledger_size)
 
@@ -236,8 +248,10 @@ def _store(settings: Settings) -> MemoryStore | HostStore:
 def _directory(place: str) -> Path:
     if place.startswith("host:"):
         return Path(place[5:])
-    root = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    return private_directory(root / f"otel-oauth-{os.getuid()}") / service_key()
+    root = private_directory(Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"otel-oauth-{os.getuid()}")
+    path = root / service_key()
+    sweep(root, path)
+    return path
 
 
 _instances: weakref.WeakSet[Telemetry] = weakref.WeakSet()
@@ -255,6 +269,11 @@ def get_telemetry(
     :param arguments: settings (see :class:`~otel_oauth.settings.Settings`); they count when the telemetry is first made.
     :raises ValueError: if an argument is not a setting or its value is invalid.
     """
+    # The global providers by name are the global providers: their instruments must not be made a second time.
+    if meter_provider is metrics.get_meter_provider():
+        meter_provider = None
+    if tracer_provider is trace.get_tracer_provider():
+        tracer_provider = None
     key = (id(meter_provider), id(tracer_provider))
     with _lock:
         found = _by_provider.get(key)
@@ -264,12 +283,28 @@ def get_telemetry(
         return found
 
 
+_held: list[Recorder] = []
+
+
+def _before_fork() -> None:
+    # A child must not inherit a lock of the SDK that our own thread holds in the middle of a record.
+    _held.extend(t.recorder for t in list(_instances) if t.recorder.recording.acquire(timeout=1.0))
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().recording.release()
+
+
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 the parent may have held it
     _lock = threading.Lock()
+    _held.clear()
     for telemetry in list(_instances):
         telemetry.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

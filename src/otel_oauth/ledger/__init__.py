@@ -7,7 +7,7 @@ process) and host (LMDB, the workers of one host and their restarts).
 """
 
 from otel_oauth.ledger._entry import Entry, Kind, Status
-from otel_oauth.ledger._host import HostStore, private_directory
+from otel_oauth.ledger._host import HostStore, private_directory, sweep
 from otel_oauth.ledger._ledger import UNKNOWN_LIFETIME, FamilyView, Ledger, Sighting, SpanIds, method_name
 from otel_oauth.ledger._memory import MemoryStore
 from otel_oauth.ledger._store import Store, StoreError, Transaction
@@ -28,4 +28,5 @@ __all__ = [
     "Transaction",
     "method_name",
     "private_directory",
+    "sweep",
 ]

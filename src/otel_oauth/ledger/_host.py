@@ -7,6 +7,7 @@ power failure the ledger may be empty, which is what a restart without it would 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import struct
@@ -26,11 +27,17 @@ T = TypeVar("T")
 
 _EXPIRY = struct.Struct(">Q")
 _MAP_SIZE = 512 * 1024 * 1024
+_FILES = ("data.mdb", "lock.mdb", "key")
 _STALE_SECONDS = 30 * 24 * 3600.0
 _KEY_BYTES = 32
+_OWN_NAME = re.compile("[0-9a-f]{16}")
 
-_inherited: list[lmdb.Environment] = []
-"""Environments of the parent process: LMDB forbids to close them in a child, so they are only kept from being freed."""
+
+_access = threading.RLock()
+"""Held for each use of LMDB, and while this process forks: a child that inherits a transaction of another thread hangs."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_access.acquire, after_in_parent=_access.release, after_in_child=_access.release)
 
 
 def private_directory(path: Path) -> Path:
@@ -72,11 +79,17 @@ def _host_key(path: Path) -> bytes:
 
 
 def sweep(root: Path, keep: Path) -> None:
-    """Remove the ledgers below ``root`` that no process has written to for 30 days."""
-    for directory in root.iterdir():
-        data = directory / "data.mdb"
-        if directory != keep and data.exists() and time.time() - data.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(directory, ignore_errors=True)
+    """Remove the ledgers below this product's own ``root`` that no process has written to for 30 days."""
+    try:
+        for directory in root.iterdir():
+            files = [directory / "data.mdb", directory / "key"]
+            if directory != keep and _OWN_NAME.fullmatch(directory.name) and all(file.exists() for file in files):
+                used = max(file.stat().st_mtime for file in files)
+                if time.time() - used > _STALE_SECONDS:
+                    shutil.rmtree(directory, ignore_errors=True)
+    except OSError:
+        # Another worker sweeps at the same time; what it leaves goes at the next start.
+        return
 
 
 class HostStore:
@@ -97,13 +110,13 @@ class HostStore:
             found = cls._opened.get(path)
             if found is None:
                 found = cls._opened[path] = cls(path, size)
-                sweep(path.parent, path)
             return found
 
     def __init__(self, path: Path, size: int = 100_000) -> None:
         self._path = private_directory(path)
-        self._size = size
+        self.size = size
         self._evicted: Counter[Kind] = Counter()
+        self._writer = 0
         self._open()
 
     def _open(self) -> None:
@@ -122,6 +135,8 @@ class HostStore:
             self._env.reader_check()
             self._expiry = self._env.open_db(b"expiry")
             self._dbs = {kind: self._env.open_db(kind.name.encode()) for kind in Kind}
+            self._files = self._identities()
+            self._pid = os.getpid()
         except (lmdb.Error, OSError) as error:
             msg = f"the host ledger cannot be opened ({type(error).__name__})"
             raise StoreError(msg) from None
@@ -129,7 +144,7 @@ class HostStore:
     def get(self, kind: Kind, digest: bytes) -> bytes | None:
         """Return one record; see :class:`Store`."""
         try:
-            with self._env.begin(db=self._dbs[kind]) as txn:
+            with _access, self._env.begin(db=self._dbs[kind]) as txn:
                 found = txn.get(digest)
         except lmdb.Error as error:
             raise _failed(error) from None
@@ -137,22 +152,31 @@ class HostStore:
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` in one write transaction; see :class:`Store`."""
+        me = threading.get_ident()
+        if self._writer == me:
+            msg = "a change of the ledger within another one: a collected coroutine ended in the middle of it"
+            raise RuntimeError(msg)
         try:
-            with self._env.begin(write=True) as txn:
-                return change(_HostTransaction(self, txn))
+            with _access, self._env.begin(write=True) as txn:
+                self._writer = me
+                try:
+                    return change(_HostTransaction(self, txn))
+                finally:
+                    self._writer = 0
         except lmdb.Error as error:
             raise _failed(error) from None
 
     def count(self, kind: Kind) -> int:
         """Return the number of records; see :class:`Store`."""
         try:
-            with self._env.begin() as txn:
+            with _access, self._env.begin() as txn:
                 return int(txn.stat(self._dbs[kind])["entries"])
         except lmdb.Error as error:
             raise _failed(error) from None
 
     def purge(self, now: float) -> list[tuple[Kind, bytes]]:
         """Remove what expired; see :class:`Store`."""
+        self._check_files()
         limit = _EXPIRY.pack(max(0, int(now * 1e6)))
 
         def remove(transaction: Transaction) -> list[tuple[Kind, bytes]]:
@@ -163,6 +187,22 @@ class HostStore:
             return gone
 
         return self.transact(remove)
+
+    def _identities(self) -> list[tuple[int, int]]:
+        found = [os.stat(self._path / name) for name in _FILES]
+        return [(file.st_dev, file.st_ino) for file in found]
+
+    def _check_files(self) -> None:
+        """Notice that the directory was removed or replaced, and keep cleaners of temporary files away from it."""
+        try:
+            same = self._identities() == self._files
+            for name in _FILES:
+                os.utime(self._path / name)
+        except OSError:
+            same = False
+        if not same:
+            msg = "the ledger's directory was removed"
+            raise StoreError(msg)
 
     def _purge_kind(self, txn: lmdb.Transaction, kind: Kind, limit: bytes) -> list[tuple[Kind, bytes]]:
         prefix = bytes([kind])
@@ -186,7 +226,13 @@ class HostStore:
 
     def after_fork(self) -> None:
         """Open the same directory again: an LMDB environment must not be used across a fork."""
-        _inherited.append(self._env)
+        if self._pid == os.getpid():
+            return
+        HostStore._opening = threading.Lock()
+        self._writer = 0
+        self._evicted = Counter()
+        # In a child this only gives up the parent's handle, without which the directory cannot be opened again.
+        self._env.close()
         self._open()
 
     def close(self) -> None:
@@ -228,7 +274,7 @@ class _HostTransaction:
     def _make_room(self, kind: Kind) -> None:
         store, txn = self._store, self._txn
         db = store._dbs[kind]  # noqa: SLF001 the store and its transaction are one unit
-        if txn.stat(db)["entries"] < store._size:  # noqa: SLF001 as above
+        if txn.stat(db)["entries"] < store.size:  # noqa: SLF001 as above
             return
         with txn.cursor(store._expiry) as cursor:  # noqa: SLF001 as above
             if cursor.set_range(bytes([kind])) and cursor.key()[:1] == bytes([kind]):

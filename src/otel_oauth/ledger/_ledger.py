@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ UNKNOWN_LIFETIME = 24 * 3600.0
 """The lifetime of an access token that came without ``expires_in``."""
 
 _CLIENT_LIFETIME = 30 * 24 * 3600.0
+_CLIENT_RENEWAL = 24 * 3600.0
+_LONGEST = 10 * 365 * 24 * 3600.0
+_UNTIL = struct.Struct("<d")
 _METHODS = {"plain": 1, "S256": 2}
 _METHOD_NAMES = ("none", "plain", "S256")
 
@@ -69,7 +73,7 @@ class Ledger:
     def __init__(self, store: Store, *, refresh_lifetime: float = 30 * 24 * 3600.0) -> None:
         self._store = store
         self._refresh_lifetime = refresh_lifetime
-        self._clients: set[bytes] = set()
+        self._clients: dict[bytes, float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -86,26 +90,28 @@ class Ledger:
     def _transact(self, change: Callable[[Transaction], T]) -> T:
         try:
             return self._store.transact(change)
-        except StoreError as error:
+        except (StoreError, struct.error) as error:
             self._degrade(error)
             return self._store.transact(change)
 
     def _get(self, kind: Kind, digest: bytes) -> Entry | None:
         try:
             found = self._store.get(kind, digest)
-        except StoreError as error:
+            return None if found is None else Entry.unpack(found)
+        except (StoreError, struct.error) as error:
             self._degrade(error)
             return None
-        return None if found is None else Entry.unpack(found)
 
-    def _degrade(self, error: StoreError) -> None:
+    def _degrade(self, error: StoreError | struct.error) -> None:
+        reason = error if isinstance(error, StoreError) else "a record of the host ledger is damaged or of another version"
         with self._lock:
             if self._store.shared == 0:
                 return
-            memory = MemoryStore()
+            memory = MemoryStore(self._store.size)
             memory.key = self._store.key
             self._store = memory
-        _log.warning("otel-oauth: %s; from now on this process remembers codes, tokens and states only for itself", error)
+            self._clients.clear()
+        _log.warning("otel-oauth: %s; from now on this process remembers codes, tokens and states only for itself", reason)
 
     # Authorization codes (server) -------------------------------------------------------------------------------------
 
@@ -148,15 +154,7 @@ class Ledger:
         self._mark(kind, sighting.digest, Status.REDEEMING, Status.ISSUED)
 
     def _mark(self, kind: Kind, digest: bytes, before: Status, after: Status) -> None:
-        def change(txn: Transaction) -> None:
-            found = txn.get(kind, digest)
-            if found is None:
-                return
-            entry = Entry.unpack(found)
-            if entry.status == before:
-                txn.put(kind, digest, entry._replace(status=after).pack(), _kept_until(kind, entry))
-
-        self._transact(change)
+        self._transact(lambda txn: _put_status(txn, kind, digest, before, after))
 
     def discard_code(self, code: str) -> bool:
         """Forget a code that the application deleted outside of an exchange; tell whether its PKCE state was pending."""
@@ -180,21 +178,28 @@ class Ledger:
         code: Sighting | None = None,
         parent: Sighting | None = None,
         rotated: bool = False,
+        replaced: str = "",
     ) -> None:
         """Remember issued tokens, and what they were issued for.
 
         :param code: the code that was redeemed for them; it is now redeemed.
         :param parent: the refresh token that they were issued for; with ``rotated`` it is now rotated.
+        :param replaced: the access token that they take the place of, if it is no longer used.
         """
         now = time.time()
         access = self.digest(b"token", access_token)
         refresh = self.digest(b"token", refresh_token) if refresh_token else None
         owner = self.digest(b"client", client_id)
+        access_until = now + _bounded(UNKNOWN_LIFETIME if expires_in is None else expires_in)
+
+        gone = self.digest(b"token", replaced) if replaced else None
 
         def change(txn: Transaction) -> None:
             if code is not None:
                 _redeem_code(txn, code.digest, now)
-            txn.put(Kind.ACCESS, access, b"", now + (UNKNOWN_LIFETIME if expires_in is None else expires_in))
+            if gone is not None:
+                txn.delete(Kind.ACCESS, gone)
+            txn.put(Kind.ACCESS, access, _UNTIL.pack(access_until), access_until)
             generation, family = 0, code.digest if code is not None else None
             if parent is not None and parent.entry is not None:
                 family = parent.entry.family
@@ -202,6 +207,8 @@ class Ledger:
                 if rotated:
                     generation += 1
                     _rotate(txn, parent.digest, now)
+                else:
+                    _put_status(txn, Kind.REFRESH, parent.digest, Status.REDEEMING, Status.ISSUED)
             if refresh is None:
                 return
             family = family or refresh
@@ -227,12 +234,15 @@ class Ledger:
             return Sighting(digest, entry)
         view = FamilyView(memory.generation, bool(memory.flag), memory.issued_at)
         if memory.generation == entry.generation and entry.generation and not memory.flag:
-            self._change_family(entry.family, lambda family: family._replace(flag=1))
+            newest = entry.generation
+            self._change_family(
+                entry.family, lambda family: family._replace(flag=1) if family.generation == newest else family
+            )
         return Sighting(digest, entry, view)
 
-    def look_again(self, sighting: Sighting) -> Sighting:
-        """Return the present state of a refresh token that was sighted earlier in the same request."""
-        entry = self._get(Kind.REFRESH, sighting.digest)
+    def look_again(self, sighting: Sighting, kind: Kind = Kind.REFRESH) -> Sighting:
+        """Return the present state of a refresh token or code that was sighted earlier in the same request."""
+        entry = self._get(kind, sighting.digest)
         if entry is None:
             return sighting
         memory = self._get(Kind.FAMILY_MEMORY, entry.family)
@@ -257,13 +267,16 @@ class Ledger:
     def revoke(self, token: str) -> str | None:
         """Mark a token as revoked, with the other token of its pair if it is a refresh token.
 
-        Returns the kind of token that was alive, ``access_token`` or ``refresh_token``, or ``None`` for one that was not known.
+        Returns the kind of token that was alive, ``access_token`` or ``refresh_token``, or ``None`` for one that was not known or had expired.
         """
         digest = self.digest(b"token", token)
+        now = time.time()
 
         def change(txn: Transaction) -> str | None:
-            if txn.delete(Kind.ACCESS, digest):
-                return "access_token"
+            access = txn.get(Kind.ACCESS, digest)
+            if access is not None:
+                txn.delete(Kind.ACCESS, digest)
+                return "access_token" if _UNTIL.unpack(access)[0] > now else None
             found = txn.get(Kind.REFRESH, digest)
             if found is None:
                 return None
@@ -273,7 +286,7 @@ class Ledger:
                 txn.delete(Kind.LIVE_REFRESH, digest)
                 txn.delete(Kind.LIVE_FAMILY, entry.family)
                 txn.delete(Kind.ACCESS, entry.peer)
-                return "refresh_token"
+                return "refresh_token" if entry.expires_at > now else None
             return None
 
         return self._transact(change)
@@ -310,21 +323,21 @@ class Ledger:
 
         self._transact(change)
 
-    def sight_state(self, state: str) -> Sighting:
-        """Return what is known of a presented state; changes nothing."""
-        digest = self.digest(b"state", state)
+    def sight_state(self, state: str | Sighting) -> Sighting:
+        """Return what is known of a presented state, now if it was sighted before; changes nothing."""
+        digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
         return Sighting(digest, self._get(Kind.STATE, digest))
 
-    def consume_state(self, state: str, code: str = "") -> bool:
-        """Mark a state as used, with the code that came with it; tell whether its PKCE state was still pending."""
-        return self._end_state(state, Status.REDEEMED, self.digest(b"code", code))
+    def consume_state(self, state: str | Sighting, code: str | bytes = "") -> bool:
+        """Mark a state as used, with the code (or its digest) that came with it; tell whether its PKCE state was still pending."""
+        return self._end_state(state, Status.REDEEMED, self.digest(b"code", code) if isinstance(code, str) else code)
 
-    def drop_state(self, state: str) -> bool:
+    def drop_state(self, state: str | Sighting) -> bool:
         """Mark a state as dropped unused; tell whether its PKCE state was still pending."""
         return self._end_state(state, Status.DROPPED, b"\0" * 16)
 
-    def _end_state(self, state: str, status: Status, peer: bytes) -> bool:
-        digest = self.digest(b"state", state)
+    def _end_state(self, state: str | Sighting, status: Status, peer: bytes) -> bool:
+        digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
         now = time.time()
 
         def change(txn: Transaction) -> bool:
@@ -344,18 +357,19 @@ class Ledger:
     def know_client(self, client_id: str) -> None:
         """Remember a client that the application's store returned or registered."""
         digest = self.digest(b"client", client_id)
-        if digest in self._clients:
+        now = time.time()
+        if self._clients.get(digest, 0.0) > now:
             return
         if len(self._clients) >= 10_000:  # noqa: PLR2004 a bound of this process's memory, the store has its own
             self._clients.clear()
-        self._clients.add(digest)
-        until = time.time() + _CLIENT_LIFETIME
+        self._clients[digest] = now + _CLIENT_RENEWAL
+        until = now + _CLIENT_LIFETIME
         self._transact(lambda txn: txn.put(Kind.CLIENT, digest, b"", until))
 
     def forget_client(self, client_id: str) -> None:
         """Forget a client that was deleted."""
         digest = self.digest(b"client", client_id)
-        self._clients.discard(digest)
+        self._clients.pop(digest, None)
         self._transact(lambda txn: txn.delete(Kind.CLIENT, digest))
 
     def first(self, value: str, seconds: float) -> bool:
@@ -403,7 +417,7 @@ class Ledger:
     def after_fork(self) -> None:
         """Make the ledger usable in a forked child."""
         self._lock = threading.Lock()
-        self._clients = set()
+        self._clients = {}
         try:
             self._store.after_fork()
         except StoreError as error:
@@ -420,6 +434,19 @@ def _kept_until(kind: Kind, entry: Entry) -> float:
     if kind is Kind.STATE:
         return entry.expires_at + MEMORY_SECONDS
     return entry.expires_at
+
+
+def _bounded(seconds: float) -> float:
+    """Bound a lifetime that a provider claims: what is no number or endless becomes the longest."""
+    return seconds if seconds < _LONGEST else _LONGEST
+
+
+def _put_status(txn: Transaction, kind: Kind, digest: bytes, before: Status, after: Status) -> None:
+    found = txn.get(kind, digest)
+    if found is not None:
+        entry = Entry.unpack(found)
+        if entry.status == before:
+            txn.put(kind, digest, entry._replace(status=after).pack(), _kept_until(kind, entry))
 
 
 def _redeem_code(txn: Transaction, digest: bytes, now: float) -> None:

@@ -25,7 +25,7 @@ class MemoryStore:
 
     def __init__(self, size: int = 100_000) -> None:
         self.key = os.urandom(32)
-        self._size = size
+        self.size = size
         self._reset()
 
     def _reset(self) -> None:
@@ -44,7 +44,7 @@ class MemoryStore:
         """Store one record; see :class:`Transaction`."""
         records = self._records[kind]
         before = records.get(digest)
-        if before is None and len(records) >= self._size:
+        if before is None and len(records) >= self.size:
             del records[next(iter(records))]
             self._evicted[kind] += 1
         records[digest] = (record, expires_at)

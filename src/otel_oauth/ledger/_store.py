@@ -28,10 +28,11 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """A place for records. ``shared`` is 0 for this process, 1 for this host; ``key`` keys the digests."""
+    """A place for records. ``shared`` is 0 for this process, 1 for this host; ``key`` keys the digests; ``size`` bounds each kind."""
 
     shared: int
     key: bytes
+    size: int
 
     def get(self, kind: Kind, digest: bytes) -> bytes | None:
         """Return one record outside of a transaction."""

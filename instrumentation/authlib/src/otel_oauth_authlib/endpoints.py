@@ -37,12 +37,15 @@ def _token_about_to_be_revoked(call: Call) -> None:
         return
     alive = call.telemetry.ledger.revoke(form_parameter(notes.request, "token") or "")
     token = call.argument(0, "token")
+    notes.revoked_before = alive is None and bool(token.is_revoked())
     notes.expired = alive is None and bool(token.is_expired())
 
 
 def _token_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
     operation, notes = endpoint_operation(), endpoint_request()
-    if operation is not None and notes is not None and operation.facts.get("endpoint") == "revocation":
+    if operation is None or notes is None or notes.revoked_before:
+        return
+    if operation.facts.get("endpoint") == "revocation":
         operation.facts["revoked"] = "expired" if notes.expired else "manual"
 
 

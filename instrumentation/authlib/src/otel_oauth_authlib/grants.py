@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import cases, judge, vocabulary
+from otel_oauth import judge, settle, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.judge import CodePresented, RefreshPresented
 from otel_oauth.ledger import Kind
+from otel_oauth.settle import IssuedTokens
 from otel_oauth_authlib.requests import (
     EndpointRequest,
     endpoint_operation,
     endpoint_request,
     form_parameter,
-    host_of,
     parameter,
 )
 from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
+    from otel_oauth.ledger import Ledger
     from otel_oauth.operation import Operation
-
-_CLIENT_ERROR = 400
-_SERVER_ERROR = 500
 
 
 # Authorization codes --------------------------------------------------------------------------------------------------
@@ -51,15 +49,8 @@ def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
     method = "none"
     if parameter(request, "code_challenge"):
         method = parameter(request, "code_challenge_method") or "plain"
-        operation.facts["pkce"] = True
-        operation.facts["challenge_method"] = method if method in ("S256", "plain") else "other"
-    call.telemetry.ledger.issue_code(
-        code,
-        parameter(request, "client_id") or "",
-        method=method,
-        redirect_host=host_of(parameter(request, "redirect_uri")),
-        span=operation.span_ids,
-    )
+    client_id, redirect_uri = parameter(request, "client_id") or "", parameter(request, "redirect_uri") or ""
+    settle.code_issued(operation, code, client_id, method=method, redirect_uri=redirect_uri)
 
 
 def _verifier_checked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
@@ -160,78 +151,44 @@ def settle_token_request(operation: Operation, notes: EndpointRequest, status: i
     request = notes.request
     grant_type = None if request is None else parameter(request, "grant_type")
     operation.facts["grant_type"] = vocabulary.grant_type(grant_type)
+    tokens = _issued(notes)
     if notes.code is not None:
-        _settle_code(operation, notes, notes.code, status)
+        operation.facts["verifier"] = bool(form_parameter(request, "code_verifier"))
+        _compare_redirect(operation.telemetry.ledger, notes, notes.code, accepted=status < settle.CLIENT_ERROR)
+        settle.code(operation, notes.code, tokens, status, _stored_method(notes.code, request))
     elif grant_type == "refresh_token":
-        _settle_refresh(operation, notes, notes.refresh or RefreshPresented(), status)
-    elif status < _CLIENT_ERROR:
-        _remember_tokens(operation, notes)
+        _settle_refresh(operation, notes, tokens, status)
+    elif status < settle.CLIENT_ERROR:
+        settle.issued(operation, tokens)
 
 
-def _settle_code(operation: Operation, notes: EndpointRequest, presented: CodePresented, status: int) -> None:
-    telemetry = operation.telemetry
-    facts = operation.facts
-    presented.accepted = status < _CLIENT_ERROR
-    method = _stored_method(presented, notes.request)
-    facts["challenge_method"] = method
-    facts["verifier"] = bool(form_parameter(notes.request, "code_verifier"))
-    facts["pkce_ok"] = presented.pkce == "matched"
-    _compare_redirect(telemetry.ledger, notes, presented)
-    operation.link(presented.sighting.entry)
-    if status < _SERVER_ERROR:
-        operation.judge(judge.code(telemetry.ledger, presented, telemetry.settings.race_window))
-    if presented.accepted:
-        facts["exchanged"] = True
-        facts["pkce_method"] = method if presented.pkce == "matched" else "none"
-        _remember_tokens(operation, notes)
-    elif presented.found:
-        telemetry.ledger.release(Kind.CODE, presented.sighting)
+def _settle_refresh(operation: Operation, notes: EndpointRequest, tokens: IssuedTokens, status: int) -> None:
+    presented = notes.refresh or RefreshPresented()
+    presented.error = notes.error
+    settle.refresh(operation, presented, tokens, status, replaced=notes.old_credential_revoked)
+    if status < settle.CLIENT_ERROR and notes.old_credential_revoked and not tokens.refresh_token:
+        operation.telemetry.ledger.revoke(form_parameter(notes.request, "refresh_token") or "")
 
 
-def _compare_redirect(ledger: Any, notes: EndpointRequest, presented: CodePresented) -> None:  # noqa: ANN401 the ledger
+def _compare_redirect(ledger: Ledger, notes: EndpointRequest, presented: CodePresented, *, accepted: bool) -> None:
     """Authlib compares the redirect URI right after the look-up; where it stopped tells that they differed."""
     entry = presented.sighting.entry
-    stopped = presented.found and not presented.accepted and notes.error == "invalid_grant"
+    stopped = presented.found and not accepted and notes.error == "invalid_grant"
     if not stopped or presented.pkce != "unchecked" or notes.user_asked or entry is None:
         return
-    host = host_of(parameter(notes.request, "redirect_uri"))
+    host = settle.host_of(parameter(notes.request, "redirect_uri"))
     differs = bool(host) and ledger.digest(b"host", host) != entry.place
     presented.redirect = "host" if differs else "other"
 
 
-def _settle_refresh(operation: Operation, notes: EndpointRequest, presented: RefreshPresented, status: int) -> None:
-    telemetry = operation.telemetry
-    facts = operation.facts
-    presented.status, presented.error = status, notes.error
-    case = judge.refresh(telemetry.ledger, presented, telemetry.settings.race_window)
-    operation.judge(case)
-    sighting = presented.sighting
-    if case is cases.REFRESH_REUSED and sighting is not None:
-        telemetry.ledger.critical(sighting)
-    facts["reauthorize"] = status < _SERVER_ERROR and notes.error == "invalid_grant"
-    if status < _CLIENT_ERROR:
-        new = notes.token.get("refresh_token")
-        facts["refreshed"] = True
-        facts["rotated"] = "true" if new else "false"
-        _remember_tokens(operation, notes)
-        if notes.old_credential_revoked and not new:
-            telemetry.ledger.revoke(form_parameter(notes.request, "refresh_token") or "")
-    elif presented.found and sighting is not None:
-        telemetry.ledger.release(Kind.REFRESH, sighting)
-
-
-def _remember_tokens(operation: Operation, notes: EndpointRequest) -> None:
-    access = notes.token.get("access_token")
-    if not isinstance(access, str):
-        return
-    refresh = notes.token.get("refresh_token")
+def _issued(notes: EndpointRequest) -> IssuedTokens:
+    access, refresh = notes.token.get("access_token"), notes.token.get("refresh_token")
     expires_in = notes.token.get("expires_in")
-    operation.telemetry.ledger.granted(
+    if not isinstance(access, str):
+        return IssuedTokens(notes.client_id)
+    return IssuedTokens(
         notes.client_id,
         access,
-        expires_in=float(expires_in) if isinstance(expires_in, (int, float)) else None,
-        refresh_token=refresh if isinstance(refresh, str) else None,
-        code=None if notes.code is None else notes.code.sighting,
-        parent=None if notes.refresh is None else notes.refresh.sighting,
-        rotated=bool(refresh) and notes.old_credential_revoked,
+        float(expires_in) if isinstance(expires_in, (int, float)) else None,
+        refresh if isinstance(refresh, str) else None,
     )

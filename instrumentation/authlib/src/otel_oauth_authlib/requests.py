@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from otel_oauth import kinds
 from otel_oauth.operation import Operation, current_operation
@@ -25,7 +24,8 @@ class EndpointRequest:
     :param authenticated: the client proved who it is by other means than its mere id.
     :param code: what is known of a presented code; ``refresh`` likewise of a refresh token.
     :param token: the token that was saved in this request.
-    :param found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over when it was revoked.
+    :param found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over
+        when it was revoked; ``revoked_before``: it was revoked already.
     """
 
     server: Any
@@ -40,6 +40,7 @@ class EndpointRequest:
     old_credential_revoked: bool = False
     found: bool = False
     expired: bool = False
+    revoked_before: bool = False
     error: str = ""
 
 
@@ -70,11 +71,3 @@ def form_parameter(request: Any, name: str) -> str | None:  # noqa: ANN401 Authl
     """Return a parameter of the request's body."""
     value = request.form.get(name)
     return value if isinstance(value, str) else None
-
-
-def host_of(uri: str | None) -> str:
-    """Return the authority of a URI, empty if it has none or is malformed."""
-    try:
-        return urlsplit(uri or "").netloc.lower()
-    except ValueError:
-        return ""

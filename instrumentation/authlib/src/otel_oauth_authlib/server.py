@@ -171,7 +171,7 @@ def _authorization_after(call: Call, result: Any, error: BaseException | None) -
         number = end_endpoint(operation, None, None)
     else:
         number = end_endpoint(operation, result, error)
-    authorization.settle(operation, operation.local)
+    authorization.settle_authorization(operation, operation.local)
     if number < 500:  # noqa: PLR2004 a server error
         framework.defer(call, operation)
 

@@ -267,7 +267,10 @@ class OAuthServer:
             granted = "user" if request.form.get("allow") == "yes" else None
             return server.create_authorization_response(grant_user=granted, grant=grant)
 
-        app.add_url_rule("/token", view_func=server.create_token_response, methods=["POST"], endpoint="token")
+        @app.post("/token")
+        def issue_token() -> Any:
+            return server.create_token_response()
+
         for path, name in (("/revoke", "revocation"), ("/introspect", "introspection"), ("/register", "client_registration")):
             app.add_url_rule(
                 path, endpoint=name, methods=["POST"], view_func=lambda name=name: server.create_endpoint_response(name)

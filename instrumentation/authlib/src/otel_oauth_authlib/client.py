@@ -1,0 +1,252 @@
+"""The sessions of Authlib's clients: requests, httpx and httpx2, sync and async."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from otel_oauth import cases, judge, kinds, vocabulary
+from otel_oauth.hooks import Call, Hook
+from otel_oauth.ledger import Sighting
+from otel_oauth.operation import Operation, current_operation
+from otel_oauth_authlib import provider_errors
+from otel_oauth_authlib.own_tokens import (
+    Exchange,
+    error_code,
+    forget,
+    judge_refresh,
+    remaining_lifetime,
+    remember,
+    sight,
+    text,
+)
+from otel_oauth_authlib.states import initiated, refuse, time_flow
+from otel_oauth_authlib.transport import REQUEST_HOOKS, metadata, provider_facts, session_note, settle
+
+_GRANTS = {"authorization_code": kinds.CODE_EXCHANGE, "refresh_token": kinds.REFRESH}
+
+# Initiation -----------------------------------------------------------------------------------------------------------
+
+
+def _begin_authorization(call: Call) -> Operation | None:
+    around = current_operation()
+    if around is not None and around.kind is kinds.AUTHORIZE:
+        return None
+    return call.telemetry.operation(kinds.AUTHORIZE, **provider_facts(call, call.argument(0, "url")))
+
+
+def _authorization_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 (url, state)
+    if call.operation is None or error is not None:
+        return
+    state = str(result[1])
+    initiated(call.operation, state, verifier=bool(call.argument(2, "code_verifier")))
+    note = session_note(call, call.instance)
+    note.state, note.initiated = call.telemetry.ledger.sight_state(state), str(call.operation.facts["provider"])
+
+
+# The token endpoint ---------------------------------------------------------------------------------------------------
+
+
+def _grant_type(call: Call, response: str) -> str:
+    """Return the grant type that Authlib will send, by its own rules."""
+    if "code=" in response:
+        return "authorization_code"
+    named = call.argument(5, "grant_type") or metadata(call.instance).get("grant_type")
+    if named:
+        return str(named)
+    if "code" in call.kwargs:
+        return "authorization_code"
+    return "password" if {"username", "password"} <= call.kwargs.keys() else "client_credentials"
+
+
+def _open_exchange(call: Call, url: object, grant_type: str) -> Operation:
+    session = call.instance
+    facts = provider_facts(call, url or metadata(session).get("token_endpoint"))
+    facts["grant_type"] = vocabulary.grant_type(grant_type)
+    operation = call.telemetry.operation(_GRANTS.get(grant_type, kinds.TOKEN), **facts)
+    before = getattr(session, "token", None)
+    scope = call.kwargs.get("scope") or getattr(session, "scope", None) or ""
+    operation.local = Exchange(
+        client_id=text(getattr(session, "client_id", None)),
+        scope=scope if isinstance(scope, str) else " ".join(map(str, scope)),
+        before=before if isinstance(before, Mapping) else {},
+    )
+    return operation
+
+
+def _begin_fetch(call: Call) -> Operation:
+    response = text(call.kwargs.get("authorization_response"))
+    implicit = "#" in response
+    grant_type = "implicit" if implicit else _grant_type(call, response)
+    operation = _open_exchange(call, call.argument(0, "url"), grant_type)
+    if implicit:
+        operation.kind = kinds.CODE_EXCHANGE
+    if operation.kind is kinds.REFRESH:
+        _present(operation, text(call.kwargs.get("refresh_token")))
+    elif operation.kind is kinds.CODE_EXCHANGE:
+        _note_flow(call, operation, response)
+    return operation
+
+
+def _note_flow(call: Call, operation: Operation, response: str) -> None:
+    """Find the flow that this exchange ends, unless a callback around it does."""
+    exchange, around = operation.local, current_operation()
+    if not isinstance(exchange, Exchange) or (around is not None and around.within(kinds.CALLBACK)):
+        return
+    exchange.ends_flow = True
+    ledger = call.telemetry.ledger
+    returned = _parameters(response)
+    expected = text(call.argument(6, "state")) or text(getattr(call.instance, "state", None))
+    code = text(call.kwargs.get("code")) or returned.get("code", "")
+    exchange.code = ledger.digest(b"code", code)
+    if returned.get("state"):
+        exchange.mismatched = ledger.sight_state(returned["state"])
+    if expected or returned.get("state"):
+        exchange.state = ledger.sight_state(expected or returned["state"])
+    else:
+        remembered = session_note(call, call.instance).state
+        exchange.state = None if remembered is None else ledger.sight_state(remembered)
+
+
+def _parameters(response: str) -> dict[str, str]:
+    try:
+        parts = urlsplit(response)
+    except ValueError:
+        return {}
+    return {name: values[-1] for name, values in parse_qs(f"{parts.query}&{parts.fragment}").items()}
+
+
+def _present(operation: Operation, refresh_token: str) -> None:
+    exchange = operation.local
+    if not isinstance(exchange, Exchange):
+        return
+    exchange.presented = refresh_token
+    if refresh_token:
+        exchange.refresh = sight(operation.telemetry.ledger, refresh_token)
+    operation.facts["remaining_lifetime"] = remaining_lifetime(exchange.before)
+
+
+def _begin_refresh(call: Call) -> Operation:
+    operation = _open_exchange(call, call.argument(0, "url"), "refresh_token")
+    held = operation.local.before.get("refresh_token") if isinstance(operation.local, Exchange) else None
+    _present(operation, text(call.argument(1, "refresh_token") or held))
+    return operation
+
+
+def _response_parsed(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
+    """See the response itself: an application's callback may still fail after it, and lose the rotated token."""
+    operation = current_operation()
+    if operation is None or not isinstance(operation.local, Exchange):
+        return
+    operation.local.parsed = True
+    if error is None:
+        remember(operation, operation.local, result if isinstance(result, Mapping) else {})
+        return
+    operation.facts["error"] = error_code(error)
+    if operation.facts.get("called"):
+        status = int(str(operation.facts["http_status"]))
+        code = operation.facts["error"]
+        operation.facts["provider_error"] = provider_errors.response_error(status, error, code)
+
+
+def _exchanged(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
+    operation = call.operation
+    if operation is None or not isinstance(operation.local, Exchange):
+        return
+    exchange, facts = operation.local, operation.facts
+    if not exchange.parsed:
+        facts["error"] = error_code(error) if facts.get("called") else None
+        if error is None:
+            remember(operation, exchange, result if isinstance(result, Mapping) else {})
+    settle(operation, error, read=facts.get("error") is not None)
+    if facts.get("error") in ("authorization_pending", "slow_down"):
+        facts["outcome"] = "pending"
+    if operation.kind is kinds.REFRESH:
+        operation.judge(judge_refresh(operation, exchange, error))
+    elif exchange.ends_flow:
+        _end_flow(operation, exchange, error)
+
+
+def _end_flow(operation: Operation, exchange: Exchange, error: BaseException | None) -> None:
+    ledger, facts = operation.telemetry.ledger, operation.facts
+    if type(error).__name__.startswith("MismatchingState"):
+        refuse(operation, judge.StatePresented(exchange.mismatched or Sighting(b""), exchange.code))
+        return
+    if error is not None and "called" not in facts:
+        return
+    facts["flow"] = True
+    if exchange.state is None:
+        return
+    facts["pkce_ok"] = ledger.consume_state(exchange.state, exchange.code)
+    time_flow(operation, exchange.state.entry)
+
+
+# A token that has expired and cannot be refreshed ---------------------------------------------------------------------
+
+
+def _not_refreshed(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 true, or None
+    """See a sync client that has nothing to refresh with: it gives ``None``."""
+    if error is None and result is None:
+        _nothing_to_refresh_with(call)
+
+
+def _not_refreshed_async(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
+    """See the async client that has nothing to refresh with: it raises."""
+    if type(error).__name__ == "InvalidTokenError":
+        _nothing_to_refresh_with(call)
+
+
+def _nothing_to_refresh_with(call: Call) -> None:
+    token, url = getattr(call.instance, "token", None), metadata(call.instance).get("token_endpoint")
+    if not isinstance(token, Mapping) or (token.get("refresh_token") and url):
+        return
+    with call.telemetry.operation(kinds.REFRESH, **provider_facts(call, url)) as operation:
+        operation.facts.update(status="failure", reauthorize=True, remaining_lifetime=remaining_lifetime(token))
+        operation.judge(cases.REFRESH_MISSING)
+
+
+# Revocation and introspection -----------------------------------------------------------------------------------------
+
+
+def _begin_revocation(call: Call) -> Operation:
+    return call.telemetry.operation(kinds.REVOKE, **provider_facts(call, call.argument(0, "url")))
+
+
+def _revoked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the response
+    operation = call.operation
+    if operation is None:
+        return
+    settle(operation, error)
+    if not str(operation.facts.get("http_status", "")).startswith("2"):
+        return
+    operation.facts["revoked"] = "manual"
+    token = getattr(call.instance, "token", None)
+    held = token if isinstance(token, Mapping) else {}
+    forget(operation, text(call.argument(1, "token") or held.get("refresh_token") or held.get("access_token")))
+
+
+def _begin_introspection(call: Call) -> Operation:
+    return call.telemetry.operation(kinds.INTROSPECT, **provider_facts(call, call.argument(0, "url")))
+
+
+def _introspected(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the response
+    if call.operation is not None:
+        settle(call.operation, error)
+
+
+_ASYNC_SESSION = "authlib.integrations.httpx_client.oauth2_client:AsyncOAuth2Client"
+_SESSION = "authlib.oauth2.client:OAuth2Client"
+
+CLIENT_HOOKS: dict[str, Hook] = {
+    f"{_SESSION}.create_authorization_url": Hook(_begin_authorization, _authorization_created),
+    f"{_SESSION}.fetch_token": Hook(_begin_fetch, _exchanged),
+    f"{_SESSION}.refresh_token": Hook(_begin_refresh, _exchanged),
+    f"{_SESSION}.parse_response_token": Hook(after=_response_parsed),
+    f"{_SESSION}.ensure_active_token": Hook(after=_not_refreshed),
+    f"{_ASYNC_SESSION}.ensure_active_token": Hook(after=_not_refreshed_async),
+    f"{_SESSION}.revoke_token": Hook(_begin_revocation, _revoked),
+    f"{_SESSION}.introspect_token": Hook(_begin_introspection, _introspected),
+    **REQUEST_HOOKS,
+}
+"""What is hooked of Authlib's sessions."""

@@ -1,0 +1,183 @@
+"""The states of a client's flows: handed out, found again at the callback, refused, cleaned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from otel_oauth import cases, judge, kinds
+from otel_oauth.hooks import Call, Hook
+from otel_oauth.operation import Operation, current_operation
+
+if TYPE_CHECKING:
+    from otel_oauth.ledger import Entry, Sighting
+
+_LIFETIME = 3600.0
+_FRAMEWORK_KEYS = frozenset(("_permanent",))
+"""What Flask itself puts into a session that is otherwise empty."""
+
+
+@dataclass
+class StateLookup:
+    """How the client's integration answered when it was asked for the state of a callback.
+
+    :param state: what the ledger knows of it.
+    :param asked: the integration was asked; ``found``: it had the state.
+    :param verifier: a code verifier was kept with it.
+    :param marked: the session holds the state, whether or not a cache still has its data.
+    :param session_empty: the session holds nothing at all.
+    :param started: when the flow began, in seconds since the epoch; 0 if the session does not tell.
+    """
+
+    state: Sighting
+    asked: bool = False
+    found: bool = False
+    verifier: bool = False
+    marked: bool = False
+    session_empty: bool = False
+    started: float = 0.0
+
+
+# A flow's begin and end -----------------------------------------------------------------------------------------------
+
+
+def initiated(operation: Operation, state: object, *, verifier: bool, seconds: float = _LIFETIME) -> None:
+    """Note the state that an authorization request was made with; ``seconds`` is how long it is kept."""
+    if verifier:
+        operation.facts["pkce"] = True
+    operation.telemetry.ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=operation.span_ids)
+
+
+def time_flow(operation: Operation, entry: Entry | None, started: float = 0.0) -> float:
+    """Give the operation that ends a flow its duration and the link to its beginning; return when it began, else 0.
+
+    :param started: when it began, if the session tells; it goes before the ledger, which another worker may not share.
+    """
+    operation.link(entry)
+    began = started or (entry.issued_at if entry is not None else 0.0)
+    if began:
+        operation.facts["flow_timed"] = True
+        operation.facts["flow_seconds"] = max(0.0, time.time() - began)
+    return began
+
+
+def refuse(
+    operation: Operation, presented: judge.StatePresented, lookup: StateLookup | None = None, *, cache: bool = False
+) -> None:
+    """Judge a state that the client refused, and note what became of it.
+
+    :param cache: states are kept in a cache, where the owner's entry is deleted whoever presents the state.
+    """
+    ledger, facts, entry = operation.telemetry.ledger, operation.facts, presented.sighting.entry
+    facts["verifier"] = entry is not None and bool(entry.method)
+    case = judge.state(presented)
+    if lookup is not None and lookup.marked and case in (cases.STATE_OF_OTHER_SESSION, cases.STATE_SESSION_LOST):
+        # It is this session's own: its entry in the cache was destroyed before.
+        case, cache = cases.STATE_DROPPED, True
+    if case is cases.STATE_EXPIRED:
+        facts["pending"] = ledger.drop_state(presented.sighting)
+    elif cache and entry is not None and ledger.drop_state(presented.sighting):
+        facts["cleaned"] = "server_deleted"
+    operation.judge(case)
+    if case.facts.get("flow"):
+        time_flow(operation, entry)
+
+
+# The integration's storage --------------------------------------------------------------------------------------------
+
+
+def _lookup(state: object) -> StateLookup | None:
+    """Return the look-up of the callback that is under way, if it is about ``state``."""
+    operation = current_operation()
+    callback = None if operation is None else operation.within(kinds.CALLBACK)
+    found = None if callback is None else callback.local
+    if callback is None or not isinstance(found, StateLookup):
+        return None
+    return found if found.state.digest == callback.telemetry.ledger.digest(b"state", str(state or "")) else None
+
+
+def _storage(call: Call, operation: str) -> Operation | None:
+    """Open a storage operation if the state is one of OAuth 2: OAuth 1 and logout keep theirs in the same place."""
+    state = call.argument(1, "state")
+    if _lookup(state) is None and call.telemetry.ledger.sight_state(str(state or "")).entry is None:
+        return None
+    opened = call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
+    opened.local = set(_pending(call))
+    return opened
+
+
+def _prefix(call: Call) -> str:
+    return f"_state_{getattr(call.instance, 'name', '')}_"
+
+
+def _session(call: Call) -> Mapping[str, Any]:
+    session = call.argument(0, "session")
+    return session if hasattr(session, "keys") and hasattr(session, "get") else {}
+
+
+def _pending(call: Call) -> Iterator[str]:
+    """Yield the states that the session holds for this client."""
+    prefix = _prefix(call)
+    for key in list(_session(call).keys()):
+        if str(key).startswith(prefix):
+            yield str(key)[len(prefix) :]
+
+
+def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the kept data
+    state = call.argument(1, "state")
+    lookup = _lookup(state)
+    if lookup is None or error is not None:
+        return
+    session = _session(call)
+    lookup.asked = True
+    lookup.found = result is not None
+    lookup.verifier = isinstance(result, Mapping) and bool(result.get("code_verifier"))
+    lookup.session_empty = not set(session.keys()) - _FRAMEWORK_KEYS
+    marker = session.get(f"{_prefix(call)}{state}")
+    lookup.marked = bool(marker)
+    expires_at = marker.get("exp") if isinstance(marker, Mapping) else None
+    if isinstance(expires_at, (int, float)):
+        lookup.started = expires_at - getattr(call.instance, "expires_in", _LIFETIME)
+
+
+def _cleared(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
+    """Count states that go unused; the one that a callback consumes is that callback's matter."""
+    if call.operation is None or error is not None or not isinstance(call.operation.local, set):
+        return
+    state = str(call.argument(1, "state") or "")
+    gone = call.operation.local - set(_pending(call))
+    if _lookup(state) is None:
+        gone.add(state)
+    else:
+        gone.discard(state)
+    ledger = call.telemetry.ledger
+    for each in gone:
+        entry = ledger.sight_state(each).entry
+        if ledger.drop_state(each) and entry is not None:
+            reason = "expired" if entry.expires_at <= time.time() else "manual"
+            with call.telemetry.operation(kinds.STATE_CLEANED, cleaned=reason):
+                pass
+
+
+def _begin_get(call: Call) -> Operation | None:
+    return _storage(call, "get_state")
+
+
+def _begin_set(call: Call) -> Operation | None:
+    return _storage(call, "set_state")
+
+
+def _begin_clear(call: Call) -> Operation | None:
+    return _storage(call, "clear_state")
+
+
+_INTEGRATION = "authlib.integrations.base_client.framework_integration:FrameworkIntegration"
+
+STATE_HOOKS: dict[str, Hook] = {
+    f"{_INTEGRATION}.get_state_data": Hook(_begin_get, _looked_up),
+    f"{_INTEGRATION}.set_state_data": Hook(_begin_set),
+    f"{_INTEGRATION}.clear_state_data": Hook(_begin_clear, _cleared),
+}
+"""Where the integrations of all frameworks keep the states of pending flows."""

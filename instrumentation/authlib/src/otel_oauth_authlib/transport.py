@@ -1,0 +1,208 @@
+"""The HTTP calls of a session: the request of an OAuth operation around it, or an operation of its own.
+
+Whatever a session sends goes through its ``request`` method. If the innermost operation is a call to the provider that
+has no response yet, this is its response. If not, a request with the token is a call of the API, or of one of the
+endpoints that the session knows by its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from otel_oauth import kinds
+from otel_oauth.catalogue import UNKNOWN
+from otel_oauth.hooks import Call, Hook
+from otel_oauth.operation import Operation, current_operation
+from otel_oauth_authlib import provider_errors
+
+if TYPE_CHECKING:
+    from otel_oauth.kinds import OperationKind
+    from otel_oauth.ledger import Sighting
+
+_METADATA_ENDPOINTS = (
+    ("userinfo_endpoint", kinds.USERINFO, ("GET", "POST")),
+    ("jwks_uri", kinds.JWKS, ("GET",)),
+    ("introspection_endpoint", kinds.INTROSPECT, ("POST",)),
+    ("registration_endpoint", kinds.REGISTER, ("POST",)),
+)
+_API_ERRORS = frozenset((401, 403))
+_SERVER_ERROR = 500
+_MOST_ORIGINS = 16
+
+
+@dataclass
+class SessionNote:
+    """What is remembered of a session object while it lives.
+
+    :param provider: the label value of the registry that made it; empty for a session of the application's own.
+    :param state: the state that it handed out last, by digest.
+    :param initiated: the label value of the provider that this state was for.
+    :param facts: what its calls have in common, by origin and client id.
+    """
+
+    provider: str = ""
+    initiated: str = ""
+    facts: dict[tuple[str, Any], dict[str, object]] = field(default_factory=dict)
+    state: Sighting | None = None
+
+
+@dataclass
+class RequestNote:
+    """What is noted of a request that is under way.
+
+    :param sending: the session was asked to send it.
+    :param refused: the exception of an operation within it, an automatic refresh: because of that it was never sent.
+    """
+
+    sending: bool = False
+    refused: BaseException | None = None
+
+
+def session_note(call: Call, session: object) -> SessionNote:
+    """Return the notes of a session."""
+    found = call.hooks.notes.get(session)
+    if not isinstance(found, SessionNote):
+        found = call.hooks.notes[session] = SessionNote()
+    return found
+
+
+def provider_facts(call: Call, url: object) -> dict[str, object]:
+    """Return the facts that every call of a session shares: provider, client id, server address."""
+    session = call.instance
+    text = str(url or "")
+    if "://" not in text:
+        text = urljoin(str(getattr(session, "base_url", "")), text)
+    origin, client_id = "/".join(text.split("/", 3)[:3]), getattr(session, "client_id", None)
+    note = session_note(call, session)
+    facts = note.facts.get((origin, client_id))
+    if facts is None:
+        facts = {
+            "provider": note.provider or (call.telemetry.provider(url=origin) if origin else note.initiated or UNKNOWN),
+            "client_id": call.telemetry.client(client_id),
+            "server_address": host_name(origin),
+        }
+        if origin and len(note.facts) < _MOST_ORIGINS:
+            note.facts[origin, client_id] = facts
+    return facts.copy()
+
+
+@lru_cache(maxsize=256)
+def host_name(origin: str) -> str | None:
+    """Return the host of an origin (``scheme://authority``), ``None`` if there is none."""
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None
+
+
+def metadata(session: object) -> Mapping[str, Any]:
+    """Return what the session knows of its provider."""
+    found = getattr(session, "metadata", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+# The response ---------------------------------------------------------------------------------------------------------
+
+
+def settle(operation: Operation, error: BaseException | None = None, *, read: bool = False) -> None:
+    """Classify the outcome of a call to a provider, as far as nothing closer to the response did.
+
+    :param read: the error, if any, comes from reading the response, so that it is the response's fault.
+    """
+    facts = operation.facts
+    if error is not None:
+        _tell_around(operation, error)
+    if facts.get("called") and "provider_error" not in facts:
+        status = int(str(facts["http_status"]))
+        facts["provider_error"] = provider_errors.response_error(status, error if read else None, facts.get("error"))
+    if facts.get("provider_error"):
+        facts["status"] = "failure"
+
+
+def _tell_around(operation: Operation, error: BaseException) -> None:
+    """Let the request around an automatic refresh know that this error is not its own: it was never sent."""
+    around = operation.parent
+    if around is not None and isinstance(around.local, RequestNote):
+        around.local.refused = error
+
+
+def _awaits_response(operation: Operation) -> bool:
+    """Tell whether a request of the session is the one that this operation is about."""
+    if not operation.kind.operation or "called" in operation.facts:
+        return False
+    return not isinstance(operation.local, RequestNote) or not operation.local.sending
+
+
+def _requested(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 a response of any HTTP client
+    operation = call.operation or current_operation()
+    if operation is None or not isinstance(operation.local, RequestNote):
+        return
+    if error is not None and error is operation.local.refused:
+        return
+    facts = operation.facts
+    status = getattr(result if error is None else getattr(error, "response", None), "status_code", None)
+    failed = provider_errors.transport_error(error)
+    if status is None and failed is None and (error is None or isinstance(error, Exception)):
+        return
+    facts["called"] = True
+    facts["http_status"] = str(status or 0)
+    if failed is not None:
+        facts["provider_error"] = failed
+    elif operation.kind is kinds.API:
+        serious = status is not None and (status in _API_ERRORS or status >= _SERVER_ERROR)
+        facts["provider_error"] = provider_errors.status_error(status) if serious and status is not None else None
+    if call.operation is not None:
+        settle(operation)
+
+
+# The request ----------------------------------------------------------------------------------------------------------
+
+
+def _own_kind(session: object, method: str, url: str, *, with_token: bool) -> OperationKind | None:
+    target = url.partition("?")[0]
+    known = metadata(session)
+    for name, kind, methods in _METADATA_ENDPOINTS:
+        if known.get(name) == target and method in methods and (with_token or kind is not kinds.USERINFO):
+            return kind
+    return kinds.API if with_token else None
+
+
+def _request_hook(*, none_is_default: bool) -> Hook:
+    """Return the hook of a session's ``request(method, url, withhold_token, auth)``.
+
+    :param none_is_default: ``auth=None`` means the session's token (requests) and not no authentication at all (httpx).
+    """
+
+    def begin(call: Call) -> Operation | None:
+        around = current_operation()
+        if around is not None and _awaits_response(around):
+            if not isinstance(around.local, RequestNote):
+                around.local = RequestNote()
+            around.local.sending = call.watched = True
+            return None
+        auth = call.argument(3, "auth", Ellipsis)
+        default = auth is Ellipsis or type(auth).__name__ == "UseClientDefault" or (auth is None and none_is_default)
+        with_token = default and not call.argument(2, "withhold_token")
+        method, url = str(call.argument(0, "method", "")).upper(), call.argument(1, "url", "")
+        kind = _own_kind(call.instance, method, str(url), with_token=with_token)
+        if kind is None:
+            return None
+        operation = call.telemetry.operation(kind, **provider_facts(call, url), method=method)
+        operation.local = RequestNote(sending=True)
+        if kind is kinds.REGISTER:
+            operation.facts["registration"] = True
+        return operation
+
+    return Hook(begin, _requested)
+
+
+REQUEST_HOOKS: dict[str, Hook] = {
+    "authlib.integrations.requests_client.oauth2_session:OAuth2Session.request": _request_hook(none_is_default=True),
+    "authlib.integrations.httpx_client.oauth2_client:OAuth2Client.request": _request_hook(none_is_default=False),
+    "authlib.integrations.httpx_client.oauth2_client:AsyncOAuth2Client.request": _request_hook(none_is_default=False),
+}
+"""The request methods of Authlib's sessions."""

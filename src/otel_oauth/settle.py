@@ -1,0 +1,136 @@
+"""What a token request at the server came to: the verdict, the facts that follow from it, and what the ledger is told.
+
+Plugins and the manual API note what was presented (:class:`~otel_oauth.judge.CodePresented`,
+:class:`~otel_oauth.judge.RefreshPresented`) and what was issued; the rest is here. Redeemed and rotated mean that an answer
+without an error went out: a refusal undoes what was provisional.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from otel_oauth import cases, judge
+from otel_oauth.ledger import Kind
+
+if TYPE_CHECKING:
+    from otel_oauth.judge import CodePresented, RefreshPresented
+    from otel_oauth.ledger import Sighting
+    from otel_oauth.operation import Operation
+
+CLIENT_ERROR = 400
+SERVER_ERROR = 500
+
+_AGAIN_SECONDS = 600.0
+
+
+def host_of(uri: str | None) -> str:
+    """Return the authority of a URI, empty if it has none or is malformed."""
+    try:
+        return urlsplit(uri or "").netloc.lower()
+    except ValueError:
+        return ""
+
+
+def authorization_started(operation: Operation, client_id: str, state: str, nonce: str, challenge: str) -> None:
+    """Count an authorization once in ten minutes, whichever of its consent page and its answer comes first."""
+    identity = "\0".join((client_id, state, nonce, challenge))
+    if operation.telemetry.ledger.first(identity, _AGAIN_SECONDS):
+        operation.facts["started"] = True
+
+
+def code_issued(
+    operation: Operation, code: str, client_id: str, *, method: str, redirect_uri: str, lifetime: float = 600.0
+) -> None:
+    """Settle that an authorization code was stored.
+
+    :param method: the method of the challenge that is stored with it, ``none`` without one.
+    """
+    facts = operation.facts
+    facts["pkce"] = method != "none"
+    facts["challenge_method"] = method if method in ("S256", "plain", "none") else "other"
+    operation.telemetry.ledger.issue_code(
+        code,
+        client_id,
+        method=method,
+        redirect_host=host_of(redirect_uri),
+        lifetime=lifetime,
+        span=operation.span_ids,
+    )
+
+
+class IssuedTokens(NamedTuple):
+    """The tokens of an answer; digested when they are settled, never kept.
+
+    :param expires_in: the lifetime of the access token in seconds; ``None`` if the answer does not say it.
+    """
+
+    client_id: str = ""
+    access_token: str = ""
+    expires_in: float | None = 0.0
+    refresh_token: str | None = None
+
+
+def issued(
+    operation: Operation,
+    tokens: IssuedTokens,
+    *,
+    code: Sighting | None = None,
+    parent: Sighting | None = None,
+    rotated: bool = False,
+) -> None:
+    """Tell the ledger which tokens went out, and for which code or refresh token."""
+    operation.telemetry.ledger.granted(
+        tokens.client_id,
+        tokens.access_token,
+        expires_in=tokens.expires_in,
+        refresh_token=tokens.refresh_token,
+        code=code,
+        parent=parent,
+        rotated=rotated,
+    )
+
+
+def code(operation: Operation, presented: CodePresented, tokens: IssuedTokens, status: int, method: str) -> None:
+    """Settle a request that presented an authorization code and was answered with ``status``.
+
+    :param method: the PKCE method of the stored challenge; it is recorded only if the verifier was compared and matched.
+    """
+    telemetry, facts = operation.telemetry, operation.facts
+    presented.accepted = status < CLIENT_ERROR
+    matched = presented.pkce == "matched"
+    facts["challenge_method"] = method
+    facts["pkce_ok"] = matched
+    operation.link(presented.sighting.entry)
+    if status < SERVER_ERROR:
+        operation.judge(judge.code(telemetry.ledger, presented, telemetry.settings.race_window))
+    if presented.accepted:
+        facts["exchanged"] = True
+        facts["pkce_method"] = method if matched else "none"
+        issued(operation, tokens, code=presented.sighting)
+    elif presented.found:
+        telemetry.ledger.release(Kind.CODE, presented.sighting)
+
+
+def refresh(
+    operation: Operation, presented: RefreshPresented, tokens: IssuedTokens, status: int, *, replaced: bool
+) -> None:
+    """Settle a refresh that was answered with ``status``.
+
+    :param replaced: the server took the presented token out of use; with a new one in the answer it was rotated.
+    """
+    telemetry, facts = operation.telemetry, operation.facts
+    presented.status = status
+    case = judge.refresh(telemetry.ledger, presented, telemetry.settings.race_window)
+    operation.judge(case)
+    sighting = presented.sighting
+    if case is cases.REFRESH_REUSED and sighting is not None:
+        telemetry.ledger.critical(sighting)
+    facts["reauthorize"] = status < SERVER_ERROR and presented.error == "invalid_grant"
+    if status < CLIENT_ERROR:
+        facts["refreshed"] = True
+        facts["rotated"] = "true" if tokens.refresh_token else "false"
+        rotated = replaced and bool(tokens.refresh_token)
+        issued(operation, tokens, parent=sighting, rotated=rotated)
+    elif presented.found and sighting is not None:
+        telemetry.ledger.release(Kind.REFRESH, sighting)

@@ -1,0 +1,162 @@
+"""Revocation, introspection, registration, the authorization endpoint and the resource server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authlib_rows import OWNERSHIP, endpoint, storage
+
+REVOKED = {"oauth_token_revoked{client_id=web}": 1, "oauth_token_revocations_total{reason=manual}": 1}
+
+
+def test_revocation(server: Any, capture: Any) -> None:
+    token = server.login()["refresh_token"]
+    capture.mark()
+    assert server.post("/revoke", token=token).status_code == 200
+    called = storage("query_client", "query_token", "revoke_token")
+    assert capture.moved() == {**endpoint("revocation", 200), **called, **REVOKED}
+
+
+def test_revocation_of_a_token_past_its_lifetime(server: Any, capture: Any) -> None:
+    token = server.login()["access_token"]
+    server.store.tokens[0].issued_at -= 4000
+    capture.telemetry.ledger.retire(token)
+    capture.mark()
+    assert server.post("/revoke", token=token).status_code == 200
+    moved = capture.moved()
+    assert moved["oauth_token_revocations_total{reason=expired}"] == 1
+    assert moved["oauth_token_revoked{client_id=web}"] == 1
+
+
+def test_revocation_repeated_counts_once(server: Any, capture: Any) -> None:
+    token = server.login()["access_token"]
+    server.post("/revoke", token=token)
+    capture.mark()
+    assert server.post("/revoke", token=token).status_code == 200
+    called = storage("query_client", "query_token", "revoke_token")
+    assert capture.moved() == {**endpoint("revocation", 200), **called}
+
+
+def test_revocation_of_an_unknown_token(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.post("/revoke", token="never-issued").status_code == 200
+    assert capture.moved() == {**endpoint("revocation", 200), **storage("query_client", "query_token")}
+
+
+def test_revocation_of_another_clients_token(server: Any, capture: Any) -> None:
+    token = server.login()["refresh_token"]
+    capture.mark()
+    assert server.post("/revoke", "other", token=token).status_code == 400
+    called = storage("query_client", "query_token")
+    assert capture.moved() == {**endpoint("revocation", 400), **called, **OWNERSHIP}
+
+
+def test_introspection(server: Any, capture: Any) -> None:
+    token = server.login()["access_token"]
+    capture.mark()
+    assert server.post("/introspect", token=token).json["active"] is True
+    called = storage("query_client", "query_token")
+    assert capture.moved() == {**endpoint("introspection", 200), **called}
+    assert capture.spans("oauth.endpoint introspection")[-1]["attributes"]["oauth.token.active"] is True
+
+
+def test_introspection_of_an_inactive_token(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.post("/introspect", token="never-issued").json == {"active": False}
+    called = storage("query_client", "query_token")
+    assert capture.moved() == {**endpoint("introspection", 200), **called}
+
+
+def _register(server: Any, **metadata: Any) -> Any:
+    return server.http.post(
+        "/register", json=metadata, headers={"Authorization": "Bearer x"}, base_url="https://server.example"
+    )
+
+
+def test_registration(server: Any, capture: Any) -> None:
+    for method, kind in (("none", "public"), ("client_secret_basic", "confidential")):
+        capture.mark()
+        response = _register(server, redirect_uris=["https://a.example/cb"], token_endpoint_auth_method=method)
+        assert response.status_code == 201
+        assert capture.moved() == {
+            **endpoint("registration", 201),
+            **storage("save_client"),
+            "oauth_client_registrations_total{status=success}": 1,
+            "oauth_client_registration_duration_seconds{status=success}": 1,
+            f"oauth_client_registered{{client_type={kind}}}": 1,
+        }
+
+
+def test_registration_rejected(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert _register(server, redirect_uris=["not a uri"]).status_code == 400
+    assert capture.moved() == {
+        **endpoint("registration", 400),
+        "oauth_client_registrations_total{status=failure}": 1,
+        "oauth_client_registration_duration_seconds{status=failure}": 1,
+    }
+
+
+QUERY = {"response_type": "code", "client_id": "web", "redirect_uri": "https://client.example/cb", "state": "s1"}
+
+
+def _authorize(server: Any, method: str = "GET", **query: str) -> Any:
+    return server.http.open(
+        "/authorize", method=method, query_string={**QUERY, **query}, base_url="https://server.example"
+    )
+
+
+def _authorization(method: str, code: int) -> dict[str, float]:
+    return {
+        f"oauth_http_requests_total{{method={method},endpoint=authorization,status={code}}}": 1,
+        "oauth_http_request_duration_milliseconds{endpoint=authorization}": 1,
+    }
+
+
+def test_consent_page_and_response_count_one_authorization_and_two_requests(server: Any, capture: Any) -> None:
+    assert _authorize(server).status_code == 200
+    started = {"oauth_authorization_started{client_id=web}": 1}
+    assert capture.moved() == {**_authorization("GET", 200), **storage("query_client"), **started}
+    assert _authorize(server, "POST").status_code == 302
+    assert capture.moved() == {**_authorization("POST", 302), **storage("query_client", "query_client")}
+
+
+def test_authorization_by_an_unknown_client_is_not_started(server: Any, capture: Any) -> None:
+    assert _authorize(server, client_id="stranger").status_code == 400
+    assert capture.moved() == {**_authorization("GET", 400), **storage("query_client")}
+
+
+def test_protected_resource(server: Any, capture: Any) -> None:
+    token = server.login()["access_token"]
+    capture.mark()
+    headers = {"Authorization": f"Bearer {token}"}
+    assert server.http.get("/open", headers=headers, base_url="https://server.example").status_code == 200
+    assert capture.moved() == storage("query_token")
+    assert server.http.get("/open", headers={"Authorization": "Bearer forged"}).status_code == 401
+    assert server.http.get("/open").status_code == 401
+    assert server.http.get("/api", headers=headers).status_code == 403
+    spans = [span["attributes"].get("oauth.error") for span in capture.spans("oauth.verify_token bearer")]
+    assert spans == [None, "invalid_token", "missing_authorization", "insufficient_scope"]
+
+
+def test_gauges_follow_the_life_of_tokens(server: Any, capture: Any) -> None:
+    def gauges() -> dict[str, float]:
+        found = capture.gauges()
+        return {name: found[name] for name in found if not name.startswith("otel_")}
+
+    server.authorize()
+    assert gauges() == {
+        "oauth_active_pkce_states": 1,
+        "oauth_active_tokens": 0,
+        "storage_tokens_count": 0,
+        "storage_clients_count": 1,
+        "storage_flows_count": 1,
+        "storage_families_count": 0,
+        "storage_refresh_tokens_count": 0,
+    }
+    tokens = server.login()
+    assert gauges()["oauth_active_tokens"] == gauges()["storage_refresh_tokens_count"] == 1
+    server.refresh(tokens["refresh_token"])
+    assert gauges()["storage_refresh_tokens_count"] == gauges()["storage_families_count"] == 1
+    server.post("/revoke", token=server.store.tokens[-1].refresh_token)
+    assert gauges()["storage_refresh_tokens_count"] == gauges()["storage_families_count"] == 0
