@@ -1,0 +1,104 @@
+"""An attacker cannot make a series: a flood reaches each entry's stated number of series and does not pass it."""
+
+from __future__ import annotations
+
+import random
+import string
+import tracemalloc
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otel_oauth import catalogue as c
+from otel_oauth.cells import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_oauth.catalogue import Metric
+
+CAPS = {"provider": 3, "client_id": 4}
+FLOOD = 100_000
+LABELLED = [metric for metric in c.BY_NAME.values() if metric.labels and metric.kind != "gauge"]
+
+
+def flood_values(count: Any) -> Any:
+    """Random label values, some long, some with what a client must not send."""
+    rng = random.Random(2026)  # noqa: S311 not for secrets: the flood is the same each time
+    alphabet = string.printable + "\0\ud800é漢"
+    return ["".join(rng.choices(alphabet, k=rng.randrange(1, 40))) for _ in range(count)]
+
+
+VALUES = flood_values(5_000)
+
+
+@pytest.mark.parametrize("metric", LABELLED, ids=lambda metric: metric.name)
+def test_a_flood_reaches_the_stated_number_of_series_and_does_not_pass_it(metric: Metric) -> None:
+    table = Table((metric, c.LABEL_OVERFLOW), CAPS)
+    for value in VALUES:
+        for label in metric.labels:
+            if label.cap:
+                table.admit(label, value)
+    legal = [
+        (*(table._admitted[label.cap] if label.cap else label.values), "unknown" if label.cap else VALUES[0], "other")
+        for label in metric.labels
+    ]
+    feed = table.add if metric.kind == "counter" else table.attributes
+    for key in product(*legal):
+        feed(metric, key)
+    width = len(metric.labels)
+    # A capped label takes what comes from outside; a closed one is as closed for the first value as for the last.
+    values = FLOOD if any(label.cap for label in metric.labels) else FLOOD // 5
+    for number in range(values // width // len(VALUES) + 1):
+        shifted = VALUES[number:] + VALUES[:number]
+        for key in zip(*(VALUES, shifted, VALUES)[:width], strict=True):
+            feed(metric, key)
+    series = {tuple(a.values()) for a in table._attributes.get(metric, {}).values()} or set(table._counters[metric])
+    assert len(series) == metric.max_series(CAPS)
+
+
+def test_a_flood_takes_no_memory() -> None:
+    table = Table((*c.DOCUMENTED, *c.OWN), CAPS)
+    values = [f"value{number}" for number in range(FLOOD // 5)]
+    tracemalloc.start()
+    for value in values[:10]:
+        table.admit(c.CLIENT_ID, value)
+    table.attributes(c.PROVIDER_DURATION, ("x", "x"))
+    before = tracemalloc.get_traced_memory()[0]
+    for value in values:
+        table.add(c.AUTHORIZATION_STARTED, (value,))
+        table.admit(c.CLIENT_ID, value)
+    for value in values[::10]:
+        table.attributes(c.PROVIDER_DURATION, (value, value))
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 20_000
+    assert table.value(c.AUTHORIZATION_STARTED, ("other",)) == FLOOD // 5 - CAPS["client_id"]
+    assert table.value(c.LABEL_OVERFLOW, ("client_id",)) >= FLOOD // 5
+
+
+def test_a_flood_through_the_telemetry_is_bounded_at_the_exporter(record: Callable[..., Any]) -> None:
+    recording = record(provider_cap=5, client_id_cap=5)
+    telemetry = recording.telemetry
+    for value in VALUES:
+        provider = telemetry.provider(url=f"https://{value}/token")
+        telemetry.table.add(c.PROVIDER_CALLS, (provider, "token", "200"))
+        telemetry.table.add(c.TOKEN_REVOKED, (telemetry.client(value),))
+        telemetry.table.add(c.AUTHORIZATION_STARTED, (telemetry.client(value, known=False),))
+    assert len({provider for provider, *_ in recording.values("provider_api_calls_total")}) <= 7
+    assert len(recording.values("oauth_token_revoked")) == 6
+    started = {key: value for key, value in recording.values("oauth_authorization_started").items() if value}
+    assert started == {("unknown",): len(VALUES)}
+    assert recording.values("otel_oauth_label_overflow_total")["client_id",] >= len(VALUES) - 5
+
+
+def test_the_default_bound_of_all_metrics_together_is_stated() -> None:
+    """With the default caps every zero series and every label value at once stay below what a scrape can carry."""
+    caps = {"provider": 50, "client_id": 100}
+    born = sum(
+        len(metric.zero_series()) for metric in c.BY_NAME.values() if not any(label.cap for label in metric.labels)
+    )
+    assert 66 < born < 300
+    for metric in c.BY_NAME.values():
+        assert metric.max_series(caps) <= 15_000

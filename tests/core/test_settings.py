@@ -1,0 +1,183 @@
+"""Settings: a bad variable gives one clear line and the default, a bad argument raises, an unknown name is reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otel_oauth import environment_variables as env
+from otel_oauth.settings import Settings, service_key
+
+DEFAULTS = {
+    "ledger": "auto",
+    "ledger_size": 100_000,
+    "race_window": 30.0,
+    "refresh_token_lifetime": 30 * 86400.0,
+    "client_id_cap": 100,
+    "provider_cap": 50,
+    "providers": {},
+    "buckets": {},
+    "storage_spans": False,
+    "disabled": False,
+}
+HISTOGRAM = "oauth_flow_duration_seconds"
+GOOD = [
+    ("ledger", "memory", "memory"),
+    ("ledger", " host ", "host"),
+    ("ledger", "host:/var/lib/app/ledger", "host:/var/lib/app/ledger"),
+    ("ledger_size", "100", 100),
+    ("race_window", "0", 0.0),
+    ("race_window", "60", 60.0),
+    ("race_window", "2.5", 2.5),
+    ("refresh_token_lifetime", "86400", 86400.0),
+    ("client_id_cap", "0", 0),
+    ("provider_cap", "1", 1),
+    (
+        "providers",
+        "IdP.example=mine, other.example:8443=theirs,",
+        {"idp.example": "mine", "other.example:8443": "theirs"},
+    ),
+    ("buckets", f"{HISTOGRAM}=1/2.5/10", {HISTOGRAM: (1.0, 2.5, 10.0)}),
+    ("storage_spans", "TRUE", True),
+    ("storage_spans", "0", False),
+    ("disabled", "1", True),
+]
+BAD = [
+    ("ledger", "redis", "must be auto, memory, host or host: followed by an absolute directory"),
+    ("ledger", "host:relative", "must be auto"),
+    ("ledger", "host:", "must be auto"),
+    ("ledger_size", "99", "must be a whole number from 100 to 10000000"),
+    ("ledger_size", "1e3", "must be a whole number"),
+    ("ledger_size", "-100", "must be a whole number"),
+    ("race_window", "61", "must be a number from 0 to 60"),
+    ("race_window", "-1", "must be a number from 0 to 60"),
+    ("race_window", "nan", "must be a number from 0 to 60"),
+    ("race_window", "soon", "must be a number from 0 to 60"),
+    ("refresh_token_lifetime", "inf", "must be a number from 1 to"),
+    ("client_id_cap", "10001", "must be a whole number from 0 to 10000"),
+    ("provider_cap", "0", "must be a whole number from 1 to 1000"),
+    ("providers", "idp.example", "must be a list of NAME=VALUE separated by commas"),
+    ("providers", "=mine", "must be a list of NAME=VALUE separated by commas"),
+    ("providers", "https://idp.example=mine", "must be a list of HOST=NAME"),
+    ("providers", "idp.example=a b", "must be a list of HOST=NAME"),
+    ("buckets", "oauth_flows_total=1/2", "'oauth_flows_total' is not one of the documented histograms"),
+    ("buckets", "no_such_metric=1/2", "is not one of the documented histograms"),
+    ("buckets", f"{HISTOGRAM}=2/1", f"the boundaries of {HISTOGRAM} must be increasing numbers"),
+    ("buckets", f"{HISTOGRAM}=1/1", "must be increasing numbers"),
+    ("buckets", f"{HISTOGRAM}=1/inf", "must be increasing numbers"),
+    ("buckets", f"{HISTOGRAM}=nan", "must be increasing numbers"),
+    ("buckets", f"{HISTOGRAM}=a/b", "must be increasing numbers"),
+    ("storage_spans", "yes", "must be true or false"),
+    ("disabled", "2", "must be true or false"),
+]
+
+
+def variable(name: str) -> Any:
+    return getattr(env, f"OTEL_OAUTH_{name.upper()}")
+
+
+def ids(case: str) -> Any:
+    return f"{case[0]}={case[1]}"
+
+
+def test_the_defaults_and_the_variables_are_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    assert vars(Settings.from_environment({})) == DEFAULTS
+    assert {value for name, value in vars(env).items() if name.startswith("OTEL_")} == {
+        variable(name) for name in DEFAULTS
+    }
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("case", GOOD, ids=ids)
+def test_a_good_value_is_taken_from_the_variable_and_from_the_argument(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name, text, value = case
+    from_variable = Settings.from_environment({variable(name): text})
+    assert vars(from_variable) == {**DEFAULTS, name: value}
+    assert vars(Settings.from_environment({}, **{name: text})) == vars(from_variable)
+    assert vars(Settings.from_environment({}, **{name: value})) == vars(from_variable)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("case", BAD, ids=ids)
+def test_a_bad_variable_gives_one_clear_line_and_the_default(case: str, caplog: pytest.LogCaptureFixture) -> None:
+    name, text, message = case
+    for _ in range(2):
+        assert vars(Settings.from_environment({variable(name): text})) == DEFAULTS
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"otel-oauth: {variable(name)} ")
+    assert message in line
+    assert line.endswith("; the default is used")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("case", BAD, ids=ids)
+def test_a_bad_argument_raises(case: str, caplog: pytest.LogCaptureFixture) -> None:
+    name, text, message = case
+    with pytest.raises(ValueError, match="^" + name) as raised:
+        Settings.from_environment({}, **{name: text})
+    assert message in str(raised.value)
+    assert caplog.records == []
+
+
+def test_an_unknown_argument_raises_and_names_what_there_is() -> None:
+    with pytest.raises(
+        ValueError, match=r"there is no setting 'race_windw'; there are buckets, client_id_cap, .*race_window"
+    ):
+        Settings.from_environment({}, race_windw=3)
+
+
+def test_an_unknown_variable_is_reported_once_and_ignored(caplog: pytest.LogCaptureFixture) -> None:
+    environ = {"OTEL_OAUTH_RACE_WINDW": "3", "OTEL_SERVICE_NAME": "x", "OTEL_OAUTH_RAISE_INTERNAL_ERRORS": "1"}
+    for _ in range(2):
+        assert vars(Settings.from_environment(environ)) == DEFAULTS
+    assert [record.getMessage() for record in caplog.records] == [
+        "otel-oauth: OTEL_OAUTH_RACE_WINDW is not a variable of this version, it is ignored"
+    ]
+
+
+def test_an_argument_goes_before_its_variable_even_if_that_is_bad(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings.from_environment({"OTEL_OAUTH_RACE_WINDOW": "bad"}, race_window=5)
+    assert settings.race_window == 5.0
+    assert caplog.records == []
+
+
+def test_an_empty_variable_is_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    assert vars(Settings.from_environment({variable(name): " " for name in DEFAULTS})) == DEFAULTS
+    assert caplog.records == []
+
+
+def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_OAUTH_RACE_WINDOW", "7")
+    assert Settings.from_environment().race_window == 7.0
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(DEFAULTS)), st.text(st.characters(exclude_categories=["Cs"])), max_size=4)
+)
+def test_whatever_the_variables_hold_there_are_settings(texts: Any) -> None:
+    settings = Settings.from_environment({variable(name): text for name, text in texts.items()})
+    for name, value in vars(settings).items():
+        assert type(value) is type(DEFAULTS[name])
+        if name not in texts:
+            assert value == DEFAULTS[name]
+    assert 0 <= settings.race_window <= 60
+    assert 0 <= settings.client_id_cap <= 10_000
+
+
+def test_a_service_is_known_by_its_name_in_either_variable_else_by_its_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = service_key({"OTEL_SERVICE_NAME": "shop"})
+    assert named == service_key({"OTEL_RESOURCE_ATTRIBUTES": "host.name=a, service.name=shop,x=y"})
+    assert named == service_key({"OTEL_SERVICE_NAME": "shop", "OTEL_RESOURCE_ATTRIBUTES": "service.name=other"})
+    assert named != service_key({"OTEL_SERVICE_NAME": "../../etc"})
+    assert service_key({"OTEL_SERVICE_NAME": "../../etc"}).isalnum()
+    monkeypatch.setattr("sys.argv", ["/srv/app.py"])
+    program = service_key({})
+    monkeypatch.setattr("sys.argv", ["/srv/other.py"])
+    assert program != service_key({})
+    monkeypatch.setattr("sys.argv", [])
+    assert service_key({})
