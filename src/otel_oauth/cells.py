@@ -98,7 +98,8 @@ class Table:
             return value
         with self._lock:
             if len(admitted) >= self._caps[cap]:
-                self._overflow(cap)
+                if self._caps[cap]:  # with a cap of 0 the label is switched off on purpose
+                    self._overflow(cap)
                 if cap not in self._overflowed:
                     self._overflowed.add(cap)
                     self._zeros_for(label, OTHER)

@@ -248,7 +248,9 @@ def _store(settings: Settings) -> MemoryStore | HostStore:
 def _directory(place: str) -> Path:
     if place.startswith("host:"):
         return Path(place[5:])
-    root = private_directory(Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"otel-oauth-{os.getuid()}")
+    name = f"otel-oauth-{os.getuid()}"
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    root = private_directory((runtime if os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())) / name)
     path = root / service_key()
     sweep(root, path)
     return path

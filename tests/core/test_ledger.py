@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_oauth.ledger import Entry, HostStore, Kind, Ledger, MemoryStore, Sighting, SpanIds, Status
-from otel_oauth.ledger._ledger import MEMORY_SECONDS
+from otel_oauth.ledger._base import MEMORY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -579,3 +580,16 @@ def test_both_stores_and_the_model_agree_on_every_sequence_of_steps(steps: Any) 
                 assert host.count(kind) == memory.count(kind)
             assert host.count(Kind.PKCE) == len(model.pending)
         host.close()
+
+
+def test_a_redemption_that_never_ended_is_given_up_after_a_minute(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.issue_code("code", "client")
+    ledger.redeeming(Kind.CODE, ledger.sight_code("code"))
+    assert ledger.sight_code("code").entry.status == Status.REDEEMING
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert ledger.sight_code("code").entry.status == Status.ISSUED
+    ledger.redeeming(Kind.CODE, ledger.sight_code("code"))
+    assert ledger.sight_code("code").entry.status == Status.REDEEMING

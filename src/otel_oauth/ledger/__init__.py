@@ -6,9 +6,11 @@ an attacker can neither read nor fill it. One domain logic (:class:`Ledger`) sta
 process) and host (LMDB, the workers of one host and their restarts).
 """
 
+from otel_oauth.ledger._base import FamilyView, Sighting, SpanIds
 from otel_oauth.ledger._entry import Entry, Kind, Status
 from otel_oauth.ledger._host import HostStore, private_directory, sweep
-from otel_oauth.ledger._ledger import UNKNOWN_LIFETIME, FamilyView, Ledger, Sighting, SpanIds, method_name
+from otel_oauth.ledger._grants import UNKNOWN_LIFETIME, method_name
+from otel_oauth.ledger._ledger import Ledger
 from otel_oauth.ledger._memory import MemoryStore
 from otel_oauth.ledger._store import Store, StoreError, Transaction
 

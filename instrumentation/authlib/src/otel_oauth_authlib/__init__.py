@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # has no stubs
 
 from otel_oauth.hooks import HookSet
+from otel_oauth.settings import Settings
 from otel_oauth.telemetry import Telemetry, get_telemetry
 from otel_oauth_authlib.client import CLIENT_HOOKS
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
@@ -48,9 +49,10 @@ class AuthlibInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base h
     def _instrument(self, **kwargs: Any) -> None:  # noqa: ANN401 the base's signature
         telemetry = kwargs.pop("telemetry", None)
         if not isinstance(telemetry, Telemetry):
-            telemetry = get_telemetry(kwargs.pop("meter_provider", None), kwargs.pop("tracer_provider", None), **kwargs)
-        if telemetry.settings.disabled:
-            return
+            providers = kwargs.pop("meter_provider", None), kwargs.pop("tracer_provider", None)
+            if Settings.from_environment(**kwargs).disabled:
+                return
+            telemetry = get_telemetry(*providers, **kwargs)
         self._hooks = HookSet(telemetry, "authlib")
         for table in (CLIENT_HOOKS, REGISTRY_HOOKS, SERVER_HOOKS, RESOURCE_HOOKS):
             self._hooks.attach(table)

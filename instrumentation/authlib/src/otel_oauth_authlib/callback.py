@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_oauth import cases, judge, kinds, vocabulary
 from otel_oauth.hooks import Call, Hook
+from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth_authlib import framework
 from otel_oauth_authlib.registered import registered_facts
@@ -130,7 +131,7 @@ def _answered_with_error(operation: Operation, callback: Callback) -> None:
         operation.judge(cases.CALLBACK_CANCELLED)
         return
     now = time.time()
-    pending = entry is not None and entry.status == 0 and entry.expires_at > now
+    pending = entry is not None and entry.status == Status.ISSUED and entry.expires_at > now
     # Authlib leaves the state where it is: a reload of the page is the same failure.
     if pending and operation.telemetry.ledger.first(f"error {callback.state.digest.hex()}", _ERROR_SECONDS):
         operation.judge(cases.CALLBACK_ERROR)

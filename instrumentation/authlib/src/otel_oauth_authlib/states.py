@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, judge, kinds
 from otel_oauth.hooks import Call, Hook
+from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class StateLookup:
     :param state: what the ledger knows of it.
     :param asked: the integration was asked; ``found``: it had the state.
     :param verifier: a code verifier was kept with it.
-    :param marked: the session holds the state, whether or not a cache still has its data.
+    :param marked: the session holds the state although a cache lost its data, or the cache alone held it and lost it.
     :param session_empty: the session holds nothing at all.
     :param started: when the flow began, in seconds since the epoch; 0 if the session does not tell.
     """
@@ -74,7 +76,7 @@ def refuse(
     facts["verifier"] = entry is not None and bool(entry.method)
     case = judge.state(presented)
     if lookup is not None and lookup.marked and case in (cases.STATE_OF_OTHER_SESSION, cases.STATE_SESSION_LOST):
-        # It is this session's own: its entry in the cache was destroyed before.
+        # Its entry in the cache was destroyed before.
         case, cache = cases.STATE_DROPPED, True
     if case is cases.STATE_EXPIRED:
         facts["pending"] = ledger.drop_state(presented.sighting)
@@ -140,6 +142,20 @@ def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  #
     expires_at = marker.get("exp") if isinstance(marker, Mapping) else None
     if isinstance(expires_at, (int, float)):
         lookup.started = expires_at - getattr(call.instance, "expires_in", _LIFETIME)
+    if not lookup.found and not lookup.marked:
+        lookup.marked = _cache_lost(call, lookup)
+
+
+def _cache_lost(call: Call, lookup: StateLookup) -> bool:
+    """Tell whether the cache no longer holds a pending state: then nothing says whose session it was.
+
+    Asked only about a state that the ledger knows to be pending; before 1.6.6 Authlib with a cache puts nothing
+    into the session.
+    """
+    cache, entry = getattr(call.instance, "cache", None), lookup.state.entry
+    if not cache or entry is None or entry.status != Status.ISSUED or iscoroutinefunction(cache.get):
+        return False
+    return cache.get(f"{_prefix(call)}{call.argument(1, 'state')}") is None
 
 
 def _cleared(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from authlib_rows import OWNERSHIP, refresh, status, storage
-
-from otel_oauth.ledger import _ledger
 
 ROTATED = storage("query_client", "query_token", "query_user", "save_token", "revoke_token")
 REFUSED = storage("query_client", "query_token")
@@ -26,8 +25,8 @@ def refreshed(client: str, rotated: str) -> dict[str, float]:
 
 def after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the clock stand ``seconds`` later."""
-    later = _ledger.time.time() + seconds
-    monkeypatch.setattr(_ledger.time, "time", lambda: later)
+    later = time.time() + seconds
+    monkeypatch.setattr(time, "time", lambda: later)
 
 
 def test_refresh_with_rotation(server: Any, capture: Any) -> None:

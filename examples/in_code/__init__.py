@@ -1,0 +1,1 @@
+"""Instrumentation in the program, without ``opentelemetry-instrument``."""

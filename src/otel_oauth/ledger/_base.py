@@ -1,0 +1,194 @@
+"""What the parts of the ledger share: sightings, the store with its fallback, and small counts."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import NamedTuple, TypeVar
+
+from otel_oauth.ledger._entry import PARTITION, Entry, Kind, Status
+from otel_oauth.ledger._memory import MemoryStore
+from otel_oauth.ledger._store import Store, StoreError, Transaction
+
+T = TypeVar("T")
+
+_log = logging.getLogger("otel_oauth")
+
+MEMORY_SECONDS = 24 * 3600.0
+"""How long a code or state is remembered after it was issued, so that a replay is told from a forgery."""
+
+_CLIENT_LIFETIME = 30 * 24 * 3600.0
+_CLIENT_RENEWAL = 24 * 3600.0
+_FLIGHT_SECONDS = 60.0
+
+
+class FamilyView(NamedTuple):
+    """What is remembered of an authorization grant: its newest generation, whether that was presented, the last critical verdict."""
+
+    newest: int = 0
+    newest_presented: bool = False
+    critical_at: float = 0.0
+
+
+class Sighting(NamedTuple):
+    """What the ledger knows of a value that was presented: its digest, its record, and its family's."""
+
+    digest: bytes
+    entry: Entry | None = None
+    family: FamilyView = FamilyView()
+
+
+class SpanIds(NamedTuple):
+    """The span that a record leads back to."""
+
+    trace_id: int = 0
+    span_id: int = 0
+
+
+NO_SPAN = SpanIds()
+
+
+def still_in_flight(entry: Entry) -> Entry:
+    """Return the record as it counts now: a redemption that did not end within a minute was given up (its worker died)."""
+    if entry.status == Status.REDEEMING and time.time() - entry.changed_at > _FLIGHT_SECONDS:
+        return entry._replace(status=Status.ISSUED, changed_at=0.0)
+    return entry
+
+
+class LedgerBase:
+    """What this service issued, and what became of it.
+
+    :param store: where records live; replaced by memory, once and with a line in the log, when it fails.
+    :param refresh_lifetime: seconds that a refresh token is taken to live, as servers rarely say it.
+    """
+
+    def __init__(self, store: Store, *, refresh_lifetime: float = 30 * 24 * 3600.0) -> None:
+        self._store = store
+        self._refresh_lifetime = refresh_lifetime
+        self._clients: dict[bytes, float] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def shared(self) -> int:
+        """How far the ledger is shared now: 0 this process, 1 this host."""
+        return self._store.shared
+
+    def digest(self, space: bytes, value: str) -> bytes:
+        """Return the keyed digest of ``value`` (16 bytes); ``space`` keeps kinds of values apart."""
+        return blake2b(value.encode("utf-8", "surrogatepass"), key=self._store.key, digest_size=16, person=space).digest()
+
+    # The store, and what happens when it fails ------------------------------------------------------------------------
+
+    def _transact(self, change: Callable[[Transaction], T]) -> T:
+        try:
+            return self._store.transact(change)
+        except (StoreError, struct.error) as error:
+            self._degrade(error)
+            return self._store.transact(change)
+
+    def _get(self, kind: Kind, digest: bytes) -> Entry | None:
+        try:
+            found = self._store.get(kind, digest)
+            return None if found is None else still_in_flight(Entry.unpack(found))
+        except (StoreError, struct.error) as error:
+            self._degrade(error)
+            return None
+
+    def _degrade(self, error: StoreError | struct.error) -> None:
+        reason = error if isinstance(error, StoreError) else "a record of the host ledger is damaged or of another version"
+        with self._lock:
+            if self._store.shared == 0:
+                return
+            memory = MemoryStore(self._store.size)
+            memory.key = self._store.key
+            self._store = memory
+            self._clients.clear()
+        _log.warning("otel-oauth: %s; from now on this process remembers codes, tokens and states only for itself", reason)
+
+    # Clients, single occurrences, counts ------------------------------------------------------------------------------
+
+    def know_client(self, client_id: str) -> None:
+        """Remember a client that the application's store returned or registered."""
+        digest = self.digest(b"client", client_id)
+        now = time.time()
+        if self._clients.get(digest, 0.0) > now:
+            return
+        if len(self._clients) >= 10_000:  # noqa: PLR2004 a bound of this process's memory, the store has its own
+            self._clients.clear()
+        self._clients[digest] = now + _CLIENT_RENEWAL
+        until = now + _CLIENT_LIFETIME
+        self._transact(lambda txn: txn.put(Kind.CLIENT, digest, b"", until))
+
+    def forget_client(self, client_id: str) -> None:
+        """Forget a client that was deleted."""
+        digest = self.digest(b"client", client_id)
+        self._clients.pop(digest, None)
+        self._transact(lambda txn: txn.delete(Kind.CLIENT, digest))
+
+    def first(self, value: str, seconds: float) -> bool:
+        """Tell whether ``value`` (joined parameters of an authorization) is seen for the first time within ``seconds``."""
+        digest = self.digest(b"authorization", value)
+        now = time.time()
+
+        def change(txn: Transaction) -> bool:
+            found = txn.get(Kind.AUTHORIZATION, digest)
+            if found is not None and Entry.unpack(found).expires_at > now:
+                return False
+            txn.put(Kind.AUTHORIZATION, digest, Entry(issued_at=now, expires_at=now + seconds).pack(), now + seconds)
+            return True
+
+        return self._transact(change)
+
+    def purge(self) -> int:
+        """Drop what expired; return how many pending PKCE states were among it (each is counted by one process only)."""
+        try:
+            gone = self._store.purge(time.time())
+        except StoreError as error:
+            self._degrade(error)
+            return 0
+        return sum(kind is Kind.PKCE for kind, _ in gone)
+
+    def count(self, kind: Kind) -> int:
+        """Return the number of live records of ``kind``, as of the last :meth:`purge`."""
+        try:
+            return self._store.count(kind)
+        except StoreError as error:
+            self._degrade(error)
+            return self._store.count(kind)
+
+    def entries(self) -> dict[str, int]:
+        """Return the number of records by partition."""
+        totals: dict[str, int] = {}
+        for kind, partition in PARTITION.items():
+            totals[partition] = totals.get(partition, 0) + self.count(kind)
+        return totals
+
+    def evictions(self) -> dict[str, int]:
+        """Return the evictions since the last call, by partition."""
+        return {PARTITION[kind]: count for kind, count in self._store.evictions().items() if count}
+
+    def after_fork(self) -> None:
+        """Make the ledger usable in a forked child."""
+        self._lock = threading.Lock()
+        self._clients = {}
+        try:
+            self._store.after_fork()
+        except StoreError as error:
+            self._degrade(error)
+
+    def close(self) -> None:
+        """Give the store's resources back."""
+        self._store.close()
+
+
+def kept_until(kind: Kind, entry: Entry) -> float:
+    """Return until when a record of this kind is kept."""
+    if kind is Kind.CODE:
+        return entry.issued_at + MEMORY_SECONDS
+    if kind is Kind.STATE:
+        return entry.expires_at + MEMORY_SECONDS
+    return entry.expires_at

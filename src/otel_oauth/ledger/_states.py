@@ -1,0 +1,64 @@
+"""States at the client."""
+
+from __future__ import annotations
+
+import time
+
+from otel_oauth.ledger._base import MEMORY_SECONDS, NO_SPAN, LedgerBase, Sighting, SpanIds, kept_until
+from otel_oauth.ledger._entry import Entry, Kind, Status
+from otel_oauth.ledger._store import Transaction
+
+
+class States(LedgerBase):
+    """States that were handed out, came back, or were dropped."""
+
+    # States (client) --------------------------------------------------------------------------------------------------
+
+    def issue_state(self, state: str, *, verifier: bool, lifetime: float = 3600.0, span: SpanIds = NO_SPAN) -> None:
+        """Remember a state that was handed out, with or without a code verifier."""
+        now = time.time()
+        digest = self.digest(b"state", state)
+        entry = Entry(
+            method=int(verifier),
+            issued_at=now,
+            expires_at=now + lifetime,
+            trace_id=span.trace_id.to_bytes(16, "big"),
+            span_id=span.span_id.to_bytes(8, "big"),
+        )
+
+        def change(txn: Transaction) -> None:
+            txn.put(Kind.STATE, digest, entry.pack(), entry.expires_at + MEMORY_SECONDS)
+            txn.put(Kind.FLOW, digest, b"", entry.expires_at)
+            if verifier:
+                txn.put(Kind.PKCE, digest, b"", entry.expires_at)
+
+        self._transact(change)
+
+    def sight_state(self, state: str | Sighting) -> Sighting:
+        """Return what is known of a presented state, now if it was sighted before; changes nothing."""
+        digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
+        return Sighting(digest, self._get(Kind.STATE, digest))
+
+    def consume_state(self, state: str | Sighting, code: str | bytes = "") -> bool:
+        """Mark a state as used, with the code (or its digest) that came with it; tell whether its PKCE state was still pending."""
+        return self._end_state(state, Status.REDEEMED, self.digest(b"code", code) if isinstance(code, str) else code)
+
+    def drop_state(self, state: str | Sighting) -> bool:
+        """Mark a state as dropped unused; tell whether its PKCE state was still pending."""
+        return self._end_state(state, Status.DROPPED, b"\0" * 16)
+
+    def _end_state(self, state: str | Sighting, status: Status, peer: bytes) -> bool:
+        digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
+        now = time.time()
+
+        def change(txn: Transaction) -> bool:
+            found = txn.get(Kind.STATE, digest)
+            if found is not None:
+                entry = Entry.unpack(found)
+                if entry.status == Status.ISSUED:
+                    ended = entry._replace(status=status, changed_at=now, peer=peer)
+                    txn.put(Kind.STATE, digest, ended.pack(), kept_until(Kind.STATE, entry))
+            txn.delete(Kind.FLOW, digest)
+            return txn.delete(Kind.PKCE, digest)
+
+        return self._transact(change)
