@@ -107,12 +107,8 @@ def attach(programs: Path, directory: Path) -> int:
     program = directory / "program.py"
     program.write_text(PROGRAM, encoding="utf-8")
     url = f"http://127.0.0.1:{port}/metrics"
-    command = [
-        str(part) for part in (programs / "opentelemetry-instrument", programs / "python", program, url)
-    ]
-    done = subprocess.run(
-        command, check=False, cwd=directory, env=environment, stdin=subprocess.DEVNULL, timeout=120
-    )
+    command = [str(part) for part in (programs / "opentelemetry-instrument", programs / "python", program, url)]
+    done = subprocess.run(command, check=False, cwd=directory, env=environment, stdin=subprocess.DEVNULL, timeout=120)
     return done.returncode
 
 

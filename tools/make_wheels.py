@@ -15,9 +15,7 @@ def build(directory: Path) -> list[Path]:
     shutil.rmtree(directory, ignore_errors=True)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory)]
     for distribution in DISTRIBUTIONS:
-        subprocess.run(
-            [*command, str(distribution)], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
-        )
+        subprocess.run([*command, str(distribution)], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     return sorted(directory.glob("*.whl"))
 
 

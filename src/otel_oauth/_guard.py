@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Guard:
                 return
             self._said.add(component)
         frame = traceback.extract_tb(error.__traceback__)[-1:]
-        place = f"{os.path.basename(frame[0].filename)}:{frame[0].lineno}" if frame else "unknown"
+        place = f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "unknown"
         _log.warning(
             "otel-oauth: %s at %s in %s; the application is not affected, further errors are only counted",
             type(error).__qualname__,

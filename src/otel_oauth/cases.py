@@ -1,8 +1,9 @@
 """The decision table as data: what each case moves beyond the rows of its operation, and what event it is.
 
-Facts and verdicts: a case with a ``security`` verdict moves ``oauth_security_events_total`` exactly once; severity
-``low`` is the benign twin of an attack and moves no attack counter. A request or callback has at most one verdict; where
-two would apply, the higher :attr:`Case.rank` stands (code injection before token reuse before integrity violation).
+Facts and verdicts: a case with a ``security`` verdict moves ``oauth_security_events_total`` exactly once;
+severity ``low`` is the benign twin of an attack and moves no attack counter. A request or callback has at
+most one verdict; where two would apply, the higher :attr:`Case.rank` stands (code injection before token
+reuse before integrity violation).
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ _OWNERSHIP_EVENT = "oauth_ownership_violation"
 _REPLAY_EVENT = "pkce_replay_detected"
 
 
-def _verdict(name: str, event_type: EventType, severity: Severity, event: str, *moves: Move, **facts: str | bool) -> Case:
+def _verdict(
+    name: str, event_type: EventType, severity: Severity, event: str, *moves: Move, **facts: str | bool
+) -> Case:
     security = Move(c.SECURITY_EVENTS, (event_type, severity))
     return Case(name, (*moves, security), (event_type, severity), event, facts)
 
@@ -71,7 +74,7 @@ def _refresh(name: str, reason: str) -> Case:
     return Case(name, facts={"refresh": "failure", "reason": reason})
 
 
-# The server, authorization code ---------------------------------------------------------------------------------------
+# The server, authorization code -----------------------------------------------------------------------------
 
 CODE_DOUBLE_SUBMIT = _verdict("code_double_submit", "token_reuse", "low", _CODE_REUSE_EVENT, Move(c.CODE_REUSE))
 CODE_REPLAYED = _verdict("code_replayed", "token_reuse", "high", _CODE_REUSE_EVENT, Move(c.CODE_REUSE))
@@ -122,7 +125,7 @@ PKCE_DOWNGRADE = _verdict(
     _HASH_MISMATCH,
 )
 
-# The server, refresh token --------------------------------------------------------------------------------------------
+# The server, refresh token ----------------------------------------------------------------------------------
 
 REFRESH_RACE = _verdict(
     "refresh_race", "token_reuse", "low", _REFRESH_REUSE_EVENT, refresh="failure", reason="reuse_detected"
@@ -156,7 +159,7 @@ REFRESH_ERROR = _refresh("refresh_error", "exception")
 REFRESH_KNOWN_ROTATED = _refresh("refresh_known_rotated", "reuse_detected")
 REFRESH_OK = Case("refresh_ok", facts={"refresh": "success", "reason": "normal"})
 
-# The server, other endpoints ------------------------------------------------------------------------------------------
+# The server, other endpoints --------------------------------------------------------------------------------
 
 TOKEN_OF_OTHER_CLIENT = _verdict(
     "token_of_other_client", "integrity_violation", "high", _OWNERSHIP_EVENT, _USER_MISMATCH
@@ -164,18 +167,18 @@ TOKEN_OF_OTHER_CLIENT = _verdict(
 ASSERTION_REPLAYED = _verdict("assertion_replayed", "integrity_violation", "high", _REPLAY_EVENT, _STATE_REUSE)
 NONCE_REPLAYED = _verdict("nonce_replayed", "integrity_violation", "low", _REPLAY_EVENT)
 
-# The client, callback -------------------------------------------------------------------------------------------------
+# The client, callback ---------------------------------------------------------------------------------------
 
 STATE_RELOADED = _verdict("state_reloaded", "integrity_violation", "low", _REPLAY_EVENT, _GONE)
 STATE_REPLAYED = _verdict("state_replayed", "integrity_violation", "high", _REPLAY_EVENT, _GONE, _STATE_REUSE)
-STATE_EXPIRED = Case("state_expired", (_EXPIRED, Move(c.PKCE_CLEANED, ("expired",), when="pending")), facts=dict(_FLOW_FAILED))
+STATE_EXPIRED = Case(
+    "state_expired", (_EXPIRED, Move(c.PKCE_CLEANED, ("expired",), when="pending")), facts=dict(_FLOW_FAILED)
+)
 STATE_UNKNOWN = Case("state_unknown", (_NOT_FOUND,))
 STATE_OF_OTHER_SESSION = _verdict(
     "state_of_other_session", "code_injection", "critical", _INJECTION_EVENT, _GONE, Move(c.CODE_INJECTIONS)
 )
-STATE_SESSION_LOST = _verdict(
-    "state_session_lost", "integrity_violation", "low", _REPLAY_EVENT, _GONE, **_FLOW_FAILED
-)
+STATE_SESSION_LOST = _verdict("state_session_lost", "integrity_violation", "low", _REPLAY_EVENT, _GONE, **_FLOW_FAILED)
 STATE_DROPPED = Case("state_dropped", (_GONE,))
 CALLBACK_CANCELLED = Case("callback_cancelled")
 CALLBACK_ERROR = Case("callback_error", facts=dict(_FLOW_FAILED))

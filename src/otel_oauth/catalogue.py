@@ -1,11 +1,12 @@
 """The catalogue: every metric, label and label value of the product, as data.
 
-The 39 documented metrics come from two sources: ``plugged.in`` (17, written mostly from the client's side) and
-``mcp-oauth`` (22, written from the server's side). Instruments, zero series, the metric reference of the documentation
-and the exposition endpoint are made by looping over this module; no other module spells a metric or label name.
+The 39 documented metrics come from two sources: ``plugged.in`` (17, written mostly from the client's side)
+and ``mcp-oauth`` (22, written from the server's side). Instruments, zero series, the metric reference of the
+documentation and the exposition endpoint are made by looping over this module; no other module spells a
+metric or label name.
 
-Names are literal: an instrument carries the documented Prometheus name. Units are ``s``, ``ms`` or an annotation such
-as ``{flow}``, never ``1`` (a Collector that adds suffixes would append ``_ratio``).
+Names are literal: an instrument carries the documented Prometheus name. Units are ``s``, ``ms`` or an
+annotation such as ``{flow}``, never ``1`` (a Collector that adds suffixes would append ``_ratio``).
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ InstrumentKind = Literal["counter", "histogram", "gauge"]
 class Label:
     """One label of a metric: closed (``values``) or capped (``cap`` names the setting that bounds it).
 
-    A value outside a closed set is recorded as ``other``. A capped label holds at most the configured number of values,
-    then ``other``; ``client_id`` has ``unknown`` besides.
+    A value outside a closed set is recorded as ``other``. A capped label holds at most the configured number
+    of values, then ``other``; ``client_id`` has ``unknown`` besides.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Label:
         return frozenset(self.values)
 
     def max_values(self, caps: dict[str, int]) -> int:
-        """Return the highest number of values this label can have under ``caps`` (``other`` and ``unknown`` included)."""
+        """Return how many values this label can have at most under ``caps`` (``other`` and ``unknown`` included)."""
         if self.cap is None:
             return len(self.values) + 1
         return caps[self.cap] + 2
@@ -53,9 +54,10 @@ class Label:
 class Metric:
     """One metric: the instrument's name, kind, unit, labels, buckets and the series that exist from the start.
 
-    ``zeros`` lists the label combinations that a counter is born with, one value per label and ``None`` at a capped
-    label (filled in when a provider or client becomes known). ``None`` instead of a tuple means every combination of the
-    closed labels. ``source`` is the document that names the metric: ``plugged.in``, ``mcp-oauth`` or ``otel-oauth``.
+    ``zeros`` lists the label combinations that a counter is born with, one value per label and ``None`` at a
+    capped label (filled in when a provider or client becomes known). ``None`` instead of a tuple means every
+    combination of the closed labels. ``source`` is the document that names the metric: ``plugged.in``,
+    ``mcp-oauth`` or ``otel-oauth``.
     """
 
     name: str
@@ -83,13 +85,38 @@ class Metric:
         return prod(label.max_values(caps) for label in self.labels)
 
 
-# Labels ---------------------------------------------------------------------------------------------------------------
+# Labels -----------------------------------------------------------------------------------------------------
 
 PROVIDER = Label("provider", cap="provider")
 CLIENT_ID = Label("client_id", cap="client_id")
 STATUS = Label("status", ("success", "failure"))
-HTTP_STATUSES = tuple(
-    ["200", "201", "202", "204", "301", "302", "303", "307", "308", "400", "401", "403", "404", "405", "406", "409", "410", "413", "415", "422", "429", "500", "501", "502", "503", "504"]
+HTTP_STATUSES = (
+    "200",
+    "201",
+    "202",
+    "204",
+    "301",
+    "302",
+    "303",
+    "307",
+    "308",
+    "400",
+    "401",
+    "403",
+    "404",
+    "405",
+    "406",
+    "409",
+    "410",
+    "413",
+    "415",
+    "422",
+    "429",
+    "500",
+    "501",
+    "502",
+    "503",
+    "504",
 )
 HTTP_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 ENDPOINTS = (
@@ -166,10 +193,14 @@ _SLOW = (0.5, 1.0, 2.0, 5.0, 10.0)
 _ENDPOINT_MS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0)
 _STORAGE_MS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
 
-# P: the 17 metrics of plugged.in --------------------------------------------------------------------------------------
+# P: the 17 metrics of plugged.in ----------------------------------------------------------------------------
 
 FLOWS = Metric(
-    "oauth_flows_total", "counter", "{flow}", "OAuth authorization flows by provider and outcome.", (PROVIDER, _FLOW_STATUS)
+    "oauth_flows_total",
+    "counter",
+    "{flow}",
+    "OAuth authorization flows by provider and outcome.",
+    (PROVIDER, _FLOW_STATUS),
 )
 FLOW_DURATION = Metric(
     "oauth_flow_duration_seconds",
@@ -213,7 +244,11 @@ PKCE_VALIDATIONS = Metric(
 )
 PKCE_CREATED = Metric("oauth_pkce_states_created_total", "counter", "{state}", "PKCE states created.")
 PKCE_CLEANED = Metric(
-    "oauth_pkce_states_cleaned_total", "counter", "{state}", "PKCE states cleaned up unused, by reason.", (_CLEANED_REASON,)
+    "oauth_pkce_states_cleaned_total",
+    "counter",
+    "{state}",
+    "PKCE states cleaned up unused, by reason.",
+    (_CLEANED_REASON,),
 )
 ACTIVE_PKCE_STATES = Metric("oauth_active_pkce_states", "gauge", "{state}", "Pending, unexpired PKCE states.")
 SECURITY_EVENTS = Metric(
@@ -269,7 +304,7 @@ CLIENT_REGISTRATION_DURATION = Metric(
     _SLOW,
 )
 
-# M: the 22 metrics of mcp-oauth ---------------------------------------------------------------------------------------
+# M: the 22 metrics of mcp-oauth -----------------------------------------------------------------------------
 
 HTTP_REQUESTS = Metric(
     "oauth_http_requests_total",
@@ -320,7 +355,8 @@ CODE_EXCHANGED = Metric(
     "oauth_code_exchanged",
     "counter",
     "{code}",
-    "Authorization codes exchanged for tokens; the method is that of the stored challenge, none if it was not compared.",
+    "Authorization codes exchanged for tokens; the method is that of the stored challenge, "
+    "none if it was not compared.",
     (CLIENT_ID, _PKCE_METHOD),
     source="mcp-oauth",
 )
@@ -336,7 +372,12 @@ TOKEN_REVOKED = Metric(
     "oauth_token_revoked", "counter", "{token}", "Tokens really revoked.", (CLIENT_ID,), source="mcp-oauth"
 )
 CLIENT_REGISTERED = Metric(
-    "oauth_client_registered", "counter", "{client}", "Clients registered, by type.", (_CLIENT_TYPE,), source="mcp-oauth"
+    "oauth_client_registered",
+    "counter",
+    "{client}",
+    "Clients registered, by type.",
+    (_CLIENT_TYPE,),
+    source="mcp-oauth",
 )
 RATE_LIMIT_EXCEEDED = Metric(
     "oauth_rate_limit_exceeded", "counter", "{violation}", "Rate limits exceeded.", (_LIMITER,), source="mcp-oauth"
@@ -350,7 +391,11 @@ PKCE_FAILED = Metric(
     source="mcp-oauth",
 )
 CODE_REUSE = Metric(
-    "oauth_code_reuse_detected", "counter", "{attempt}", "Redeemed authorization codes presented again.", source="mcp-oauth"
+    "oauth_code_reuse_detected",
+    "counter",
+    "{attempt}",
+    "Redeemed authorization codes presented again.",
+    source="mcp-oauth",
 )
 TOKEN_REUSE = Metric(
     "oauth_token_reuse_detected", "counter", "{attempt}", "Rotated refresh tokens presented again.", source="mcp-oauth"
@@ -372,7 +417,9 @@ STORAGE_DURATION = Metric(
     _STORAGE_MS,
     source="mcp-oauth",
 )
-STORAGE_TOKENS = Metric("storage_tokens_count", "gauge", "{token}", "Unexpired access tokens in the store.", source="mcp-oauth")
+STORAGE_TOKENS = Metric(
+    "storage_tokens_count", "gauge", "{token}", "Unexpired access tokens in the store.", source="mcp-oauth"
+)
 STORAGE_CLIENTS = Metric("storage_clients_count", "gauge", "{client}", "Known clients.", source="mcp-oauth")
 STORAGE_FLOWS = Metric("storage_flows_count", "gauge", "{flow}", "Pending authorizations.", source="mcp-oauth")
 STORAGE_FAMILIES = Metric(
@@ -412,7 +459,7 @@ PROVIDER_API_ERRORS = Metric(
     source="mcp-oauth",
 )
 
-# Our own: the health of the instrumentation ---------------------------------------------------------------------------
+# Our own: the health of the instrumentation -----------------------------------------------------------------
 
 COMPONENTS = ("operation", "ledger", "hook", "gauge", "manual", "exposition")
 PARTITIONS = ("code", "refresh", "state", "access", "family", "flow", "pkce", "client", "authorization")

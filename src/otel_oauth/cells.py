@@ -1,15 +1,15 @@
 """Counters as cells of our own, read at collection, and the bounds of their labels.
 
-``Counter.add`` of the SDK costs 5 to 11 microseconds because it builds and hashes an attribute set each time. A cell is
-one dict look-up and an addition under one lock; an *observable* counter reads the table at collection and exports the
-same monotonic cumulative sum. From the table follow by construction: zero series (it is born with them), the caps (a
-value that is not admitted lands in ``other``), and fork safety (a child empties it).
+``Counter.add`` of the SDK costs 5 to 11 microseconds because it builds and hashes an attribute set each time.
+A cell is one dict look-up and an addition under one lock; an *observable* counter reads the table at
+collection and exports the same monotonic cumulative sum. From the table follow by construction: zero series
+(it is born with them), the caps (a value that is not admitted lands in ``other``), and fork safety (a child
+empties it).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -17,6 +17,8 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from otel_oauth.catalogue import LABEL_OVERFLOW, OTHER, UNKNOWN, Label, Metric
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from opentelemetry.context import Context
 
 Key = tuple[str, ...]
@@ -36,15 +38,19 @@ class Cell:
 class Table:
     """The counters of one set of providers.
 
-    :param metrics: the catalogue entries of kind ``counter``; other kinds use :meth:`attributes` for their bounded labels.
+    :param metrics: the catalogue entries of kind ``counter``; other kinds use :meth:`attributes` for their
+        bounded labels.
     :param caps: the highest number of values of each capped label.
     """
 
     def __init__(self, metrics: Iterable[Metric], caps: dict[str, int]) -> None:
         self._metrics = tuple(metrics)
         self._caps = caps
-        self._lock = threading.RLock()  # re-entrant: a collected coroutine may end its operation while this thread holds it
-        self._counters = {metric: {} for metric in self._metrics if metric.kind == "counter"}  # type: dict[Metric, dict[Key, Cell]]
+        # Re-entrant: a collected coroutine may end its operation while this thread holds it.
+        self._lock = threading.RLock()
+        self._counters: dict[Metric, dict[Key, Cell]] = {
+            metric: {} for metric in self._metrics if metric.kind == "counter"
+        }
         self._attributes: dict[Metric, dict[Key, dict[str, str]]] = {
             metric: {} for metric in self._metrics if metric.kind == "histogram"
         }
@@ -66,7 +72,7 @@ class Table:
         return cell
 
     def add(self, metric: Metric, key: Key = (), context: Context | None = None, amount: int = 1) -> None:
-        """Add ``amount`` to the series of ``metric`` with the label values ``key``; keep ``context`` as its exemplar."""
+        """Add ``amount`` to the series of ``metric`` with label values ``key``; keep ``context`` as its exemplar."""
         cells = self._counters[metric]
         with self._lock:
             cell = cells.get(key)
@@ -89,8 +95,8 @@ class Table:
     def admit(self, label: Label, value: str) -> str:
         """Return ``value`` if it is, or now becomes, one of the label's values, else ``other``.
 
-        A new value gets the zero series of every counter that has the label. Only values that the application vouches
-        for are to be admitted: a registered provider, a client that a look-up returned.
+        A new value gets the zero series of every counter that has the label. Only values that the application
+        vouches for are to be admitted: a registered provider, a client that a look-up returned.
         """
         cap = label.cap or ""
         admitted = self._admitted[cap]

@@ -1,7 +1,8 @@
 """The environment variables of the product, in the form in which ``opentelemetry-instrument`` lists them as options."""
 
 OTEL_OAUTH_LEDGER = "OTEL_OAUTH_LEDGER"
-"""Where the ledger lives: ``auto`` (the host's, memory if that cannot be used), ``memory``, ``host`` or ``host:DIRECTORY``."""
+"""Where the ledger lives: ``auto`` (the host's, memory if that cannot be used), ``memory``, ``host`` or
+``host:DIRECTORY``."""
 
 OTEL_OAUTH_LEDGER_SIZE = "OTEL_OAUTH_LEDGER_SIZE"
 """The highest number of records of each kind in the ledger."""

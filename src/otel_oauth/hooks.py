@@ -1,8 +1,9 @@
 """How a plugin reaches into a library: a table of hooks, applied and taken back in one place.
 
-A hook is two pure functions of the plugin: ``begin`` translates the call's arguments into an operation, ``after`` translates its
-result or exception into facts. Everything that must never go wrong stands here once: the same result object, the same
-exception object, sync and async, our own errors stopped, the original attribute restored.
+A hook is two pure functions of the plugin: ``begin`` translates the call's arguments into an operation,
+``after`` translates its result or exception into facts. Everything that must never go wrong stands here once:
+the same result object, the same exception object, sync and async, our own errors stopped, the original
+attribute restored.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Call:
     :ivar instance: the object it was called on (the class for a class method).
     :ivar hooks: the hook set that the hook belongs to, to adopt further classes.
     :ivar operation: the operation that ``begin`` returned, or ``None``.
-    :ivar watched: set by a ``begin`` that returns ``None`` but wants to see how the call ends: it is part of an operation around it.
+    :ivar watched: set by a ``begin`` that returns ``None`` but wants to see how the call ends: it is part of
+        an operation around it.
     """
 
     __slots__ = ("args", "hooks", "instance", "kwargs", "operation", "telemetry", "watched")
@@ -69,8 +71,8 @@ After = Callable[[Call, Any, "BaseException | None"], None]
 class Hook:
     """One hooked callable.
 
-    :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a ``begin`` the call has no
-        operation of its own and is only watched.
+    :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a
+        ``begin`` the call has no operation of its own and is only watched.
     :param after: gets the result, or ``None`` and the exception, before the operation ends.
     """
 
@@ -99,10 +101,10 @@ class HookSet:
         self._attached = 0
         self._missing = 0
 
-    # Attaching --------------------------------------------------------------------------------------------------------
+    # Attaching ----------------------------------------------------------------------------------------------
 
     def attach(self, table: Mapping[str, Hook]) -> None:
-        """Hook every ``module:Class.attribute`` of the table, as soon as its module is imported by the application."""
+        """Patch every ``module:Class.attribute`` of the table, as soon as its module is imported by the application."""
         modules: dict[str, list[tuple[str, Hook]]] = {}
         for target, hook in table.items():
             module, _, path = target.partition(":")
@@ -130,7 +132,12 @@ class HookSet:
             found = self._definer(owner, attribute)
             if found is None:
                 self._missing += 1
-                _log.warning("otel-oauth: %s.%s is not in this version of %s; it is left out", module.__name__, path, self._library)
+                _log.warning(
+                    "otel-oauth: %s.%s is not in this version of %s; it is left out",
+                    module.__name__,
+                    path,
+                    self._library,
+                )
             else:
                 self._patch(owner if class_name else module, attribute, hook)
         self.telemetry.hooks(self._library, attached=self._attached, missing=self._missing)
@@ -155,7 +162,7 @@ class HookSet:
         self._attached += 1
 
     def adopt(self, cls: type, table: Mapping[str, Hook]) -> None:
-        """Hook the named methods of a class of the application, where they are defined, the first time it is seen.
+        """Patch the named methods of a class of the application, where they are defined, the first time it is seen.
 
         Applications override the library's methods; hooking the library's own classes would not see those.
         """
@@ -190,7 +197,7 @@ class HookSet:
             self._adopted = weakref.WeakSet()
         self.telemetry.hooks(self._library, attached=0, missing=0)
 
-    # Calling ----------------------------------------------------------------------------------------------------------
+    # Calling ------------------------------------------------------------------------------------------------
 
     def _wrapper(self, hook: Hook) -> Callable[..., Any]:
         guard = self.telemetry.guard

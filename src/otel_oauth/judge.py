@@ -1,6 +1,7 @@
 """Verdicts: from what was presented, what the ledger knows and what the application answered, to the case.
 
-The rules are those of the decision table; no plugin decides anything of its own. A check that did not run gives no case.
+The rules are those of the decision table; no plugin decides anything of its own. A check that did not run
+gives no case.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ class CodePresented:
     :param authenticated: the client proved who it is (not ``token_endpoint_auth_method`` ``none``).
     :param found: the application's look-up returned the code.
     :param accepted: the request was answered with tokens.
-    :param redirect: how the redirect URI compared: ``same``, ``host`` (another host) or ``other`` (absent, or other scheme or path).
-    :param pkce: how the PKCE check ended: ``unchecked``, ``matched``, ``mismatch``, ``malformed``, ``missing``, ``required`` or ``downgrade``.
+    :param redirect: how the redirect URI compared: ``same``, ``host`` (another host) or ``other`` (absent, or
+        other scheme or path).
+    :param pkce: how the PKCE check ended: ``unchecked``, ``matched``, ``mismatch``, ``malformed``,
+        ``missing``, ``required`` or ``downgrade``.
     """
 
     sighting: Sighting
@@ -50,7 +53,7 @@ _PKCE = {
 }
 
 
-def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case | None:
+def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case | None:  # noqa: PLR0911 a return for each row of the decision table
     """Judge a presented authorization code (RFC 6749 section 4.1.2, RFC 9700 section 4.5)."""
     entry = presented.sighting.entry
     if entry is not None and entry.status == Status.ISSUED and not presented.found and not presented.accepted:
@@ -104,7 +107,7 @@ class RefreshPresented:
     error: str = ""
 
 
-def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> Case:
+def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> Case:  # noqa: PLR0911 a return for each row of the decision table
     """Judge a refresh at the server (RFC 6749 section 6, RFC 9700 section 4.14.2)."""
     if presented.status >= 500:  # noqa: PLR2004 a server error
         return cases.REFRESH_ERROR

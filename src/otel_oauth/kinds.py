@@ -1,13 +1,16 @@
 """Operations as data: one kind per OAuth operation, with its span and the catalogue rows it feeds.
 
-The facts that a kind's moves refer to are set by whoever translates a library's behaviour (a plugin, or the manual API):
+The facts that a kind's moves refer to are set by whoever translates a library's behaviour (a plugin, or the
+manual API):
 
 ``provider`` / ``client_id``
-    label values; ``client_id`` is ``unknown`` unless the id is known to the server or configured in the client.
+    label values; ``client_id`` is ``unknown`` unless the id is known to the server or configured in the
+    client.
 ``status``
     ``success`` or ``failure``; set from the outcome of the operation where nobody set it.
 ``called``, ``http_status``, ``provider_error``
-    a request to the provider was attempted; the HTTP status as text (``0`` without a response); the type of error.
+    a request to the provider was attempted; the HTTP status as text (``0`` without a response); the type of
+    error.
 ``flow``, ``flow_timed``, ``flow_seconds``
     the operation ends a flow; its start is known; seconds since its initiation.
 ``initiated``
@@ -34,8 +37,10 @@ _OPERATION = Fact("operation")
 class OperationKind:
     """One kind of OAuth operation.
 
-    :param name: the vocabulary's name; the span is called ``oauth.{name} {target}`` with the provider or endpoint as target.
-    :param side: ``client`` (spans of kind CLIENT), ``server`` (SERVER without a parent, else INTERNAL), ``local`` (INTERNAL).
+    :param name: the vocabulary's name; the span is called ``oauth.{name} {target}`` with the provider or
+        endpoint as target.
+    :param side: ``client`` (spans of kind CLIENT), ``server`` (SERVER without a parent, else INTERNAL),
+        ``local`` (INTERNAL).
     :param target: the fact that completes the span's name.
     :param moves: the catalogue rows of every such operation; a case may add more.
     :param span: whether the operation has a span of its own.
@@ -79,7 +84,7 @@ def _call(name: str, operation: str, *moves: Move) -> OperationKind:
     return OperationKind(name, "client", "provider", (*_PROVIDER_MOVES, *moves), operation=operation)
 
 
-# The client's side ----------------------------------------------------------------------------------------------------
+# The client's side ------------------------------------------------------------------------------------------
 
 AUTHORIZE = OperationKind(
     "authorize",
@@ -119,7 +124,7 @@ CALLBACK_ENDPOINT = OperationKind(
 )
 """The HTTP request in which the client's callback was handled; the span is the callback's own."""
 
-# The server's side ----------------------------------------------------------------------------------------------------
+# The server's side ------------------------------------------------------------------------------------------
 
 ENDPOINT = OperationKind(
     "endpoint",
@@ -154,12 +159,18 @@ STORAGE = OperationKind(
     span=False,
 )
 
-# Single facts without a span, for what happens outside of an operation ------------------------------------------------
+# Single facts without a span, for what happens outside of an operation --------------------------------------
 
-RATE_LIMITED = OperationKind("rate_limited", "local", "limiter", (Move(c.RATE_LIMIT_EXCEEDED, (Fact("limiter"),)),), span=False)
+RATE_LIMITED = OperationKind(
+    "rate_limited", "local", "limiter", (Move(c.RATE_LIMIT_EXCEEDED, (Fact("limiter"),)),), span=False
+)
 REVOKED = OperationKind("revoked", "local", "revoked", (Move(c.TOKEN_REVOCATIONS, (Fact("revoked"),)),), span=False)
-STATE_CLEANED = OperationKind("state_cleaned", "local", "cleaned", (Move(c.PKCE_CLEANED, (Fact("cleaned"),)),), span=False)
+STATE_CLEANED = OperationKind(
+    "state_cleaned", "local", "cleaned", (Move(c.PKCE_CLEANED, (Fact("cleaned"),)),), span=False
+)
 VERDICT = OperationKind("verdict", "local", "case", (), span=False)
 
-KINDS: dict[str, OperationKind] = {kind.name: kind for kind in list(globals().values()) if isinstance(kind, OperationKind)}
+KINDS: dict[str, OperationKind] = {
+    kind.name: kind for kind in list(globals().values()) if isinstance(kind, OperationKind)
+}
 """Every operation kind by its name."""

@@ -7,12 +7,13 @@ specification reads the same in the code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from otel_oauth.catalogue import Metric
 
 
@@ -64,7 +65,7 @@ class Move:
         return tuple([str(facts.get(part, "other")) if type(part) is Fact else part for part in self.labels])
 
 
-def _getter(names: list[str]) -> Callable[[Mapping[str, object]], tuple[str, ...]] | None:
+def _getter(names: Sequence[str]) -> Callable[[Mapping[str, object]], tuple[str, ...]] | None:
     if len(names) == 1:
         (name,) = names
         return lambda facts: (facts[name],)  # type: ignore[return-value]  # a fact that is a label is text

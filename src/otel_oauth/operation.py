@@ -50,7 +50,8 @@ def _living(operation: Operation | None) -> Operation | None:
 class Operation:
     """One OAuth operation under way.
 
-    :ivar facts: what is known of it: the label values and conditions that the moves of its kind and case refer to.
+    :ivar facts: what is known of it: the label values and conditions that the moves of its kind and case
+        refer to.
     :ivar parent: the operation around it in the same context, or ``None``.
     :ivar span: its span; a non-recording one where its kind has none.
     :ivar local: a place for the translator's own notes, never exported.
@@ -93,9 +94,9 @@ class Operation:
         self._nested = 0.0
         self._began = 0.0
 
-    # Life cycle -------------------------------------------------------------------------------------------------------
+    # Life cycle ---------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Operation:
+    def __enter__(self) -> Operation:  # noqa: PYI034 Self is not in Python 3.10
         self.start()
         return self
 
@@ -105,7 +106,7 @@ class Operation:
         self.end(error)
 
     def start(self) -> Operation:
-        """Start the clock and the span, and make this the current operation of the context; a deferred one just goes on."""
+        """Start clock and span, and make this the current operation of the context; a deferred one just goes on."""
         if self._began:
             self.resume()
             return self
@@ -122,7 +123,9 @@ class Operation:
         if side is SpanKind.SERVER and trace.get_current_span().get_span_context().is_valid:
             side = SpanKind.INTERNAL
         name = f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}"
-        self.span = self.telemetry.tracer.start_span(name, kind=side, record_exception=False, set_status_on_exception=False)
+        self.span = self.telemetry.tracer.start_span(
+            name, kind=side, record_exception=False, set_status_on_exception=False
+        )
         self._context = trace.set_span_in_context(self.span)
         if self.span.get_span_context().trace_flags.sampled:
             self._exemplar = self._context
@@ -141,7 +144,8 @@ class Operation:
             try:
                 _current.reset(entered)
             except ValueError:
-                # Another context, where a generator is closed by the collector or another thread ends it: nothing to give back.
+                # Another context, where a generator is closed by the collector or another thread ends it:
+                # nothing to give back.
                 return
         if attached is not None:
             otel_context.detach(attached)
@@ -166,7 +170,7 @@ class Operation:
         self.suspend()
         self._ended = True
 
-    # Facts ------------------------------------------------------------------------------------------------------------
+    # Facts --------------------------------------------------------------------------------------------------
 
     def within(self, *kinds: OperationKind) -> Operation | None:
         """Return the nearest operation around this one (or itself) that is of one of ``kinds``."""
@@ -195,7 +199,7 @@ class Operation:
         context = self.span.get_span_context()
         return SpanIds(context.trace_id, context.span_id)
 
-    # Recording --------------------------------------------------------------------------------------------------------
+    # Recording ----------------------------------------------------------------------------------------------
 
     def _finish(self, seconds: float, error: BaseException | None) -> None:
         facts = self.facts
@@ -221,14 +225,15 @@ class Operation:
 
     def _failed(self, error: BaseException) -> None:
         facts = self.facts
-        if not isinstance(error, Exception):  # cancellation, GeneratorExit, SystemExit, and what other loops cancel with
+        # Cancellation, GeneratorExit, SystemExit, and what other loops cancel with.
+        if not isinstance(error, Exception):
             facts["outcome"] = "cancelled"
             facts["flow"] = facts["flow_timed"] = facts["handled"] = facts["provider_error"] = False
         facts["status"] = "failure"
         facts["result"] = "error"
 
     def _sampled_context(self) -> Context | None:
-        """The context whose span is to be the exemplar of what this operation records, if it is sampled."""
+        """Return the context whose span is to be the exemplar of what this operation records, if it is sampled."""
         around = self if self._context is not None else self.parent
         if around is not None and around._context is not None:  # noqa: SLF001 the same class
             return around._exemplar  # noqa: SLF001 as above
@@ -254,9 +259,9 @@ class Operation:
         facts, span = self.facts, self.span
         names = v.SPAN_ATTRIBUTES
         attributes = {names[fact]: value for fact, value in facts.items() if fact in names and value is not None}
-        status = facts.get("http_status")
+        status, answered = facts.get("http_status"), 0
         if isinstance(status, str) and status.isdecimal() and status != "0":
-            attributes[v.HTTP_STATUS_CODE] = int(status)
+            attributes[v.HTTP_STATUS_CODE] = answered = int(status)
         case = self.case
         if case is not None and case.security is not None:
             attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
@@ -264,7 +269,7 @@ class Operation:
         failed = facts["status"] == "failure" and facts["outcome"] == "failure"
         if failed or error is not None:
             attributes[v.ERROR_TYPE] = self._error_type(error)
-        if failed and (self.kind.side != "server" or attributes.get(v.HTTP_STATUS_CODE, 0) >= _SERVER_ERROR):
+        if failed and (self.kind.side != "server" or answered >= _SERVER_ERROR):
             span.set_status(StatusCode.ERROR)
         span.set_attributes(attributes)  # type: ignore[arg-type]  # facts that are attributes are text, numbers or booleans
 

@@ -1,9 +1,10 @@
 """Histograms are recorded beside the request, not in it.
 
-One ``Histogram.record`` of the SDK costs as much as the rest of a storage operation. So an operation only appends what it
-measured, with the context of its span for the exemplar; a thread of ours records it shortly after, and every
-collection first records what is still pending, so that no export misses anything. The queue is bounded: beyond the
-bound (a process in which threads do not run) each operation records two pending values itself.
+One ``Histogram.record`` of the SDK costs as much as the rest of a storage operation. So an operation only
+appends what it measured, with the context of its span for the exemplar; a thread of ours records it shortly
+after, and every collection first records what is still pending, so that no export misses anything. The queue
+is bounded: beyond the bound (a process in which threads do not run) each operation records two pending values
+itself.
 """
 
 from __future__ import annotations

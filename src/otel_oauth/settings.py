@@ -113,7 +113,7 @@ def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be configured; every field has an environment variable of its own (see :mod:`otel_oauth.environment_variables`)."""
+    """What can be configured; every field has a variable of its own (see :mod:`otel_oauth.environment_variables`)."""
 
     ledger: str = _setting(env.OTEL_OAUTH_LEDGER, _ledger, "auto")
     ledger_size: int = _setting(env.OTEL_OAUTH_LEDGER_SIZE, _integer(100, 10_000_000), 100_000)
@@ -164,7 +164,9 @@ def _from_variable(values: dict[str, Any], name: str, metadata: Mapping[str, Any
 
 def _checked(name: str, parse: Callable[[str], Any], value: object) -> Any:  # noqa: ANN401 the parser's type
     if isinstance(value, Mapping):
-        joined = {key: "/".join(map(str, part)) if isinstance(part, (tuple, list)) else part for key, part in value.items()}
+        joined = {
+            key: "/".join(map(str, part)) if isinstance(part, (tuple, list)) else part for key, part in value.items()
+        }
         value = ",".join(f"{key}={part}" for key, part in joined.items())
     try:
         return parse(str(value))
@@ -195,5 +197,5 @@ def service_key(environ: Mapping[str, str] | None = None) -> str:
     if not name:
         attributes = (part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
         name = next((value for key, _, value in attributes if key.strip() == "service.name"), "")
-    name = name or os.path.abspath(sys.argv[0] if sys.argv else "")
+    name = name or os.path.abspath(sys.argv[0] if sys.argv else "")  # noqa: PTH100 resolve() follows links: a release may be one
     return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""What a token request at the server came to: the verdict, the facts that follow from it, and what the ledger is told.
+"""What a token request at the server came to: the verdict, the facts that follow from it, what the ledger is told.
 
 Plugins and the manual API note what was presented (:class:`~otel_oauth.judge.CodePresented`,
-:class:`~otel_oauth.judge.RefreshPresented`) and what was issued; the rest is here. Redeemed and rotated mean that an answer
-without an error went out: a refusal undoes what was provisional.
+:class:`~otel_oauth.judge.RefreshPresented`) and what was issued; the rest is here. Redeemed and rotated mean
+that an answer without an error went out: a refusal undoes what was provisional.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def host_of(uri: str | None) -> str:
 
 def authorization_started(operation: Operation, client_id: str, state: str, nonce: str, challenge: str) -> None:
     """Count an authorization once in ten minutes, whichever of its consent page and its answer comes first."""
-    identity = "\0".join((client_id, state, nonce, challenge))
+    identity = f"{client_id}\0{state}\0{nonce}\0{challenge}"
     if operation.telemetry.ledger.first(identity, _AGAIN_SECONDS):
         operation.facts["started"] = True
 
 
-def code_issued(
+def code_issued(  # noqa: PLR0913 one argument for each fact that is kept of a code
     operation: Operation, code: str, client_id: str, *, method: str, redirect_uri: str, lifetime: float = 600.0
 ) -> None:
     """Settle that an authorization code was stored.
@@ -94,7 +94,8 @@ def issued(
 def code(operation: Operation, presented: CodePresented, tokens: IssuedTokens, status: int, method: str) -> None:
     """Settle a request that presented an authorization code and was answered with ``status``.
 
-    :param method: the PKCE method of the stored challenge; it is recorded only if the verifier was compared and matched.
+    :param method: the PKCE method of the stored challenge; it is recorded only if the verifier was compared
+        and matched.
     """
     telemetry, facts = operation.telemetry, operation.facts
     presented.accepted = status < CLIENT_ERROR
@@ -117,7 +118,8 @@ def refresh(
 ) -> None:
     """Settle a refresh that was answered with ``status``.
 
-    :param replaced: the server took the presented token out of use; with a new one in the answer it was rotated.
+    :param replaced: the server took the presented token out of use; with a new one in the answer it was
+        rotated.
     """
     telemetry, facts = operation.telemetry, operation.facts
     presented.status = status

@@ -1,7 +1,8 @@
 """One set of providers, and everything that records into it.
 
-Plugins receive a :class:`Telemetry` from their ``instrument()``; the manual API uses the default one. Nothing else
-holds state. Providers that are set after attach work: instruments come from the API's proxies and are resolved late.
+Plugins receive a :class:`Telemetry` from their ``instrument()``; the manual API uses the default one. Nothing
+else holds state. Providers that are set after attach work: instruments come from the API's proxies and are
+resolved late.
 """
 
 from __future__ import annotations
@@ -83,10 +84,12 @@ class Telemetry:
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
         _instances.add(self)
 
-    # Instruments ------------------------------------------------------------------------------------------------------
+    # Instruments --------------------------------------------------------------------------------------------
 
     def _make_instruments(self, meter: metrics.Meter) -> None:
-        gauges: dict[Metric, Any] = {metric: partial(self._observe_kind, metric, kind) for metric, kind in GAUGE_KINDS.items()}
+        gauges: dict[Metric, Any] = {
+            metric: partial(self._observe_kind, metric, kind) for metric, kind in GAUGE_KINDS.items()
+        }
         gauges[c.LEDGER_SHARED] = lambda _: [Observation(self.ledger.shared)]
         gauges[c.LEDGER_ENTRIES] = self._observe_entries
         gauges[c.HOOKS] = self._observe_hooks
@@ -114,7 +117,7 @@ class Telemetry:
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))
 
-    # Observing: gauges are derived from the ledger at each collection, never counted up and down -----------------------
+    # Observing: gauges are derived from the ledger at each collection, never counted up and down ------------
 
     def _observe_first(self, options: CallbackOptions) -> Sequence[Observation]:
         self.recorder.flush()
@@ -147,12 +150,15 @@ class Telemetry:
     def count_with(self, metric: Metric, count: Callable[[], int] | None) -> None:
         """Take a documented gauge from the application's own count instead of the ledger; ``None`` takes it back.
 
-        ``count`` is called at each collection, in the exporter's thread; if it raises, the gauge is absent and the error counted.
+        ``count`` is called at each collection, in the exporter's thread; if it raises, the gauge is absent
+        and the error counted.
 
         :raises ValueError: if ``metric`` is not one of the documented gauges.
         """
         if metric not in GAUGE_KINDS:
-            msg = f"{metric.name} is not a gauge that can be counted; there are {', '.join(m.name for m in GAUGE_KINDS)}"
+            msg = (
+                f"{metric.name} is not a gauge that can be counted; there are {', '.join(m.name for m in GAUGE_KINDS)}"
+            )
             raise ValueError(msg)
         if count is None:
             self._counts.pop(metric, None)
@@ -164,7 +170,7 @@ class Telemetry:
         self._hooks[library, "attached"] = attached
         self._hooks[library, "missing"] = missing
 
-    # Operations -------------------------------------------------------------------------------------------------------
+    # Operations ---------------------------------------------------------------------------------------------
 
     def operation(self, kind: OperationKind, **facts: object) -> Operation:
         """Return an operation to be used in a ``with`` block, or started and ended by hand."""
@@ -185,12 +191,15 @@ class Telemetry:
         return found or (host[:253] if host else c.UNKNOWN)
 
     def client(self, client_id: str | None, *, known: bool = True) -> str:
-        """Return the label value of a client id: ``unknown`` unless the server's store or the client's configuration has it."""
+        """Return the label value of a client id: ``unknown`` unless the server's or the client's side knows it.
+
+        The server knows it from its store, the client from its configuration.
+        """
         if not known or not client_id:
             return c.UNKNOWN
         return self.table.admit(c.CLIENT_ID, str(client_id))
 
-    # Life cycle -------------------------------------------------------------------------------------------------------
+    # Life cycle ---------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards."""
@@ -268,7 +277,8 @@ def get_telemetry(
 ) -> Telemetry:
     """Return the telemetry of a set of providers: the same each time, so that its instruments exist once.
 
-    :param arguments: settings (see :class:`~otel_oauth.settings.Settings`); they count when the telemetry is first made.
+    :param arguments: settings (see :class:`~otel_oauth.settings.Settings`); they count when the telemetry is
+        first made.
     :raises ValueError: if an argument is not a setting or its value is invalid.
     """
     # The global providers by name are the global providers: their instruments must not be made a second time.
@@ -280,7 +290,7 @@ def get_telemetry(
     with _lock:
         found = _by_provider.get(key)
         if found is None:
-            found = Telemetry(meter_provider, tracer_provider, Settings.from_environment(**arguments))
+            found = Telemetry(meter_provider, tracer_provider, Settings.from_environment(None, **arguments))
             _by_provider[key] = found
         return found
 
@@ -307,6 +317,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

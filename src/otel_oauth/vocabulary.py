@@ -1,6 +1,7 @@
 """The closed vocabularies of spans: attribute names, RFC error codes, grant types.
 
-Text from a request or a response never becomes an attribute: what is not in a list here is recorded as ``other``.
+Text from a request or a response never becomes an attribute: what is not in a list here is recorded as
+``other``.
 """
 
 from __future__ import annotations
@@ -10,18 +11,50 @@ from otel_oauth.catalogue import OTHER
 RFC_ERRORS = frozenset(
     (
         # RFC 6749 sections 4.1.2.1 and 5.2
-        "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope access_denied "
-        "unsupported_response_type server_error temporarily_unavailable "
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "access_denied",
+        "unsupported_response_type",
+        "server_error",
+        "temporarily_unavailable",
         # RFC 6750, 7009, 7591, 8628, 8693, 9101, 9396, 9449, 9470
-        "invalid_token insufficient_scope unsupported_token_type invalid_redirect_uri invalid_client_metadata "
-        "invalid_software_statement unapproved_software_statement authorization_pending slow_down expired_token invalid_target "
-        "invalid_request_uri invalid_request_object request_not_supported request_uri_not_supported "
-        "invalid_authorization_details invalid_dpop_proof use_dpop_nonce insufficient_user_authentication "
+        "invalid_token",
+        "insufficient_scope",
+        "unsupported_token_type",
+        "invalid_redirect_uri",
+        "invalid_client_metadata",
+        "invalid_software_statement",
+        "unapproved_software_statement",
+        "authorization_pending",
+        "slow_down",
+        "expired_token",
+        "invalid_target",
+        "invalid_request_uri",
+        "invalid_request_object",
+        "request_not_supported",
+        "request_uri_not_supported",
+        "invalid_authorization_details",
+        "invalid_dpop_proof",
+        "use_dpop_nonce",
+        "insufficient_user_authentication",
         # OpenID Connect Core 3.1.2.6
-        "interaction_required login_required account_selection_required consent_required registration_not_supported "
+        "interaction_required",
+        "login_required",
+        "account_selection_required",
+        "consent_required",
+        "registration_not_supported",
         # Authlib's own codes of the client side
-        "missing_token token_invalid token_expired missing_authorization unsupported_token_type mismatching_state invalid_claim"
-    ).split()
+        "missing_token",
+        "token_invalid",
+        "token_expired",
+        "missing_authorization",
+        "mismatching_state",
+        "invalid_claim",
+    )
 )
 """The error codes that may become a span attribute."""
 
@@ -65,7 +98,7 @@ SPAN_ATTRIBUTES = {
     "method": "http.request.method",
     "server_address": "server.address",
 }
-"""The facts of an operation that become attributes of its span, and their names. Durations and lifetimes are seconds."""
+"""Facts of an operation that become attributes of its span, and their names. Durations and lifetimes are seconds."""
 
 EVENT_TYPE = "oauth.security.event_type"
 SEVERITY = "oauth.security.severity"

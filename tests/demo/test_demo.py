@@ -19,11 +19,12 @@ import psutil
 import pytest
 import requests
 
+from demo.demonstration import main as demonstrate
 from demo.evidence import Export, problems
 from demo.expectations import EXPECTED, complaints, expected
 from demo.performance import Performance
-from demo.programs import DemoError, free_ports
-from demo.readings import Reading, Series
+from demo.programs import DemoError, InstrumentedProgram, free_ports
+from demo.readings import Meters, Reading, Series
 from demo.seeds import CLIENTS, REGISTRATION_TOKEN
 from demo.traffic import SCENARIOS
 from otel_oauth.catalogue import DOCUMENTED
@@ -66,7 +67,7 @@ def wait_for(process: subprocess.Popen[str], word: str) -> list[str]:
 
 
 def wait_until_gone(children: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
 
 
@@ -87,7 +88,9 @@ def test_the_demo_shows_everything_and_ends(tmp_path: Path) -> None:
     for name in ("server.log", "client.log"):
         assert re.fullmatch(r"ready \S+\s*", (tmp_path / name).read_text(encoding="utf-8"))
     check_report((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert "oauth_flows_total" in (tmp_path / "terminal.svg").read_text(encoding="utf-8")
+    picture = (tmp_path / "terminal.svg").read_text(encoding="utf-8")
+    assert "oauth_flows_total" in picture
+    assert "url(http" not in picture
 
 
 def check_report(page: str) -> None:
@@ -116,6 +119,21 @@ class Balanced(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+@pytest.mark.slow
+def test_a_wrong_movement_fails_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(EXPECTED, "documents", ("server oauth_code_reuse_detected",))
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        assert demonstrate(["--output", str(tmp_path)]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    problem = "documents: server oauth_code_reuse_detected moved by 0 instead of 1"
+    assert f"wrong: {problem}" in capsys.readouterr().out
+    assert problem in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -163,6 +181,23 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"the demonstration stops: port {port} of 127.0.0.1 cannot be had")
     assert "--client-metrics-port" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_program_without_the_instrumentation_is_named(tmp_path: Path) -> None:
+    ports = free_ports({"port": 0, "metrics": 0})
+    settings = {"OTEL_EXPORTER_PROMETHEUS_PORT": str(ports[1]), "OTEL_OAUTH_DISABLED": "true"}
+    settings |= {"OTEL_METRICS_EXPORTER": "oauth_prometheus", "OTEL_TRACES_EXPORTER": "none"}
+    with InstrumentedProgram("server", ports[0], [], settings, tmp_path / "server.log") as program:
+        program.wait_until_ready()
+        with pytest.raises(DemoError, match=r"^otel-oauth is not attached to demo\.server"):
+            Meters([program]).read()
+
+
+def test_a_program_that_does_not_start_is_named_with_its_words(tmp_path: Path) -> None:
+    settings = {"OTEL_EXPORTER_PROMETHEUS_PORT": "1"}
+    program = InstrumentedProgram("server", 0, ["--no-such-option"], settings, tmp_path / "server.log")
+    with program, pytest.raises(DemoError, match=r"(?s)^demo\.server ended with status 2.*--no-such-option"):
+        program.wait_until_ready()
 
 
 def test_a_port_that_is_none_is_refused() -> None:

@@ -16,9 +16,7 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="there is no make here")
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
         [str(MAKE), *arguments],
         cwd=ROOT,
@@ -73,8 +71,6 @@ def test_finished_environment_is_kept(tmp_path: Path) -> None:
 
 
 def test_help_names_every_target() -> None:
-    phony = next(
-        line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if ".PHONY" in line
-    )
+    phony = next(line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if ".PHONY" in line)
     described = make("help").stdout
     assert [target for target in phony.split()[1:] if target != "help" and target not in described] == []

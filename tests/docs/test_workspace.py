@@ -43,9 +43,7 @@ def test_versions_are_in_lockstep() -> None:
     assert otel_oauth_authlib.version.__version__ == version
     assert {name: distribution(name).version for name in PROJECTS} == dict.fromkeys(PROJECTS, version)
     assert f"otel-oauth == {version}" in project("otel-oauth-authlib")["dependencies"]
-    assert re.search(
-        rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_python_ranges_agree() -> None:
@@ -55,17 +53,13 @@ def test_python_ranges_agree() -> None:
     assert all(version in allowed for version in SUPPORTED)
     assert "3.9" not in allowed
     for name in PROJECTS:
-        classified = [
-            c.rsplit(" ", 1)[1] for c in project(name)["classifiers"] if re.search(r":: 3\.\d+$", c)
-        ]
+        classified = [c.rsplit(" ", 1)[1] for c in project(name)["classifiers"] if re.search(r":: 3\.\d+$", c)]
         assert classified == list(SUPPORTED)
 
 
 def test_lock_names_no_registry() -> None:
     assert "://" not in LOCK
-    assert not re.search(
-        r"^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b", LOCK, re.MULTILINE
-    )
+    assert not re.search(r"^\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b", LOCK, re.MULTILINE)
 
 
 def test_every_pin_has_a_hash() -> None:
@@ -91,17 +85,13 @@ def test_locked_versions_are_in_the_declared_ranges(name: str) -> None:
         versions = pinned(requirement.name)
         assert versions, f"{requirement} is not in the lock"
         for version in versions:
-            assert requirement.specifier.contains(version, prereleases=True), (
-                f"{version} is not {requirement}"
-            )
+            assert requirement.specifier.contains(version, prereleases=True), f"{version} is not {requirement}"
 
 
 @pytest.mark.parametrize("name", PROJECTS)
 def test_entry_points_resolve(name: str) -> None:
     declared = {
-        (group, key, value)
-        for group, points in project(name)["entry-points"].items()
-        for key, value in points.items()
+        (group, key, value) for group, points in project(name)["entry-points"].items() for key, value in points.items()
     }
     installed = distribution(name).entry_points
     assert {(point.group, point.name, point.value) for point in installed} == declared

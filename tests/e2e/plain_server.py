@@ -144,7 +144,7 @@ def revoke() -> Any:
 
 if __name__ == "__main__":
     http = make_server("127.0.0.1", 0, app, threaded=True)
-    print(http.port, flush=True)
+    print(http.port, flush=True)  # noqa: T201 the test reads the port
     try:
         http.serve_forever(poll_interval=0.05)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A plain server and a plain client under ``opentelemetry-instrument``: everything they export is compared with what is expected."""
+"""A plain server and a plain client under ``opentelemetry-instrument``: all that they export is compared."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Process:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """One login, one refresh, one revocation and one replay of the code by the client itself, then both programs end."""
+    """One login, one refresh, one revocation and one replay of the code by the client itself, then both end."""
     directory = tmp_path_factory.mktemp("ledger")
     with OtlpReceiver() as receiver:
         server = Process("plain_server.py", "e2e-server", receiver, directory)
@@ -179,7 +179,9 @@ def test_all_39_names_came_with_their_kind_and_unit_and_labels(exported: dict[st
     for service in ("e2e-server", "e2e-client"):
         points = exported["receiver"].latest(service_name=service).values()
         kinds = {point["name"]: (point["kind"], point["unit"]) for point in points if point["name"] in BY_NAME}
-        without_zero = {m.name for m in DOCUMENTED if m.kind == "histogram" or not m.zero_series() or None in m.zero_series()[0]}
+        without_zero = {
+            m.name for m in DOCUMENTED if m.kind == "histogram" or not m.zero_series() or None in m.zero_series()[0]
+        }
         assert {metric.name for metric in DOCUMENTED} - kinds.keys() <= without_zero
         assert all(kinds[name] == (BY_NAME[name].kind, BY_NAME[name].unit) for name in kinds)
         for point in points:
@@ -202,7 +204,9 @@ def test_the_spans_make_one_linked_login(exported: dict[str, Any]) -> None:
     by_name = {span["name"]: span for span in ours}
     callback, exchange = by_name["oauth.callback demo"], by_name["oauth.code_exchange demo"]
     assert exchange["parent_id"] == callback["span_id"]
-    token = next(span for span in ours if span["name"] == "oauth.endpoint token" and span["trace_id"] == callback["trace_id"])
+    token = next(
+        span for span in ours if span["name"] == "oauth.endpoint token" and span["trace_id"] == callback["trace_id"]
+    )
     assert [link["span_id"] for link in callback["links"]] == [by_name["oauth.authorize demo"]["span_id"]]
     assert [link["span_id"] for link in token["links"]] == [by_name["oauth.endpoint authorization"]["span_id"]]
 

@@ -1,22 +1,22 @@
 """The ledger: what this service issued, and what became of it, without keeping a secret.
 
-It tells a replayed code from an unknown one, a stolen refresh token from a race of one client, a state of another session
-from a forged one. Only keyed digests (BLAKE2b) and times are kept, only of values that the service itself issued, so that
-an attacker can neither read nor fill it. One domain logic (:class:`Ledger`) stands on small stores: memory (one
-process) and host (LMDB, the workers of one host and their restarts).
+It tells a replayed code from an unknown one, a stolen refresh token from a race of one client, a state of
+another session from a forged one. Only keyed digests (BLAKE2b) and times are kept, only of values that the
+service itself issued, so that an attacker can neither read nor fill it. One domain logic (:class:`Ledger`)
+stands on small stores: memory (one process) and host (LMDB, the workers of one host and their restarts).
 """
 
 from otel_oauth.ledger._base import FamilyView, Sighting, SpanIds
 from otel_oauth.ledger._entry import Entry, Kind, Status
-from otel_oauth.ledger._host import HostStore, private_directory, sweep
 from otel_oauth.ledger._grants import UNKNOWN_LIFETIME, method_name
+from otel_oauth.ledger._host import HostStore, private_directory, sweep
 from otel_oauth.ledger._ledger import Ledger
 from otel_oauth.ledger._memory import MemoryStore
 from otel_oauth.ledger._store import Store, StoreError, Transaction
 
 __all__ = [
-    "Entry",
     "UNKNOWN_LIFETIME",
+    "Entry",
     "FamilyView",
     "HostStore",
     "Kind",

@@ -6,13 +6,15 @@ import logging
 import struct
 import threading
 import time
-from collections.abc import Callable
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from otel_oauth.ledger._entry import PARTITION, Entry, Kind, Status
 from otel_oauth.ledger._memory import MemoryStore
 from otel_oauth.ledger._store import Store, StoreError, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ _FLIGHT_SECONDS = 60.0
 
 
 class FamilyView(NamedTuple):
-    """What is remembered of an authorization grant: its newest generation, whether that was presented, the last critical verdict."""
+    """What is remembered of a grant: its newest generation, whether that was presented, the last critical verdict."""
 
     newest: int = 0
     newest_presented: bool = False
@@ -53,7 +55,7 @@ NO_SPAN = SpanIds()
 
 
 def still_in_flight(entry: Entry) -> Entry:
-    """Return the record as it counts now: a redemption that did not end within a minute was given up (its worker died)."""
+    """Return the record as it counts now: a redemption still open after a minute was given up (its worker died)."""
     if entry.status == Status.REDEEMING and time.time() - entry.changed_at > _FLIGHT_SECONDS:
         return entry._replace(status=Status.ISSUED, changed_at=0.0)
     return entry
@@ -79,9 +81,11 @@ class LedgerBase:
 
     def digest(self, space: bytes, value: str) -> bytes:
         """Return the keyed digest of ``value`` (16 bytes); ``space`` keeps kinds of values apart."""
-        return blake2b(value.encode("utf-8", "surrogatepass"), key=self._store.key, digest_size=16, person=space).digest()
+        return blake2b(
+            value.encode("utf-8", "surrogatepass"), key=self._store.key, digest_size=16, person=space
+        ).digest()
 
-    # The store, and what happens when it fails ------------------------------------------------------------------------
+    # The store, and what happens when it fails --------------------------------------------------------------
 
     def _transact(self, change: Callable[[Transaction], T]) -> T:
         try:
@@ -99,7 +103,9 @@ class LedgerBase:
             return None
 
     def _degrade(self, error: StoreError | struct.error) -> None:
-        reason = error if isinstance(error, StoreError) else "a record of the host ledger is damaged or of another version"
+        reason = (
+            error if isinstance(error, StoreError) else "a record of the host ledger is damaged or of another version"
+        )
         with self._lock:
             if self._store.shared == 0:
                 return
@@ -107,9 +113,11 @@ class LedgerBase:
             memory.key = self._store.key
             self._store = memory
             self._clients.clear()
-        _log.warning("otel-oauth: %s; from now on this process remembers codes, tokens and states only for itself", reason)
+        _log.warning(
+            "otel-oauth: %s; from now on this process remembers codes, tokens and states only for itself", reason
+        )
 
-    # Clients, single occurrences, counts ------------------------------------------------------------------------------
+    # Clients, single occurrences, counts --------------------------------------------------------------------
 
     def know_client(self, client_id: str) -> None:
         """Remember a client that the application's store returned or registered."""
@@ -130,7 +138,7 @@ class LedgerBase:
         self._transact(lambda txn: txn.delete(Kind.CLIENT, digest))
 
     def first(self, value: str, seconds: float) -> bool:
-        """Tell whether ``value`` (joined parameters of an authorization) is seen for the first time within ``seconds``."""
+        """Tell whether ``value`` (joined parameters of an authorization) is seen the first time within ``seconds``."""
         digest = self.digest(b"authorization", value)
         now = time.time()
 
@@ -144,7 +152,7 @@ class LedgerBase:
         return self._transact(change)
 
     def purge(self) -> int:
-        """Drop what expired; return how many pending PKCE states were among it (each is counted by one process only)."""
+        """Drop what expired; return how many pending PKCE states were among it (each counted by one process only)."""
         try:
             gone = self._store.purge(time.time())
         except StoreError as error:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from otel_oauth.ledger._base import MEMORY_SECONDS, NO_SPAN, FamilyView, LedgerBase, Sighting, SpanIds, kept_until
 from otel_oauth.ledger._entry import Entry, Kind, Status
-from otel_oauth.ledger._store import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_oauth.ledger._store import Transaction
 
 UNKNOWN_LIFETIME = 24 * 3600.0
 """The lifetime of an access token that came without ``expires_in``."""
@@ -27,10 +31,17 @@ def method_name(entry: Entry) -> str:
 class Grants(LedgerBase):
     """Codes, refresh tokens and their families, access tokens."""
 
-    # Authorization codes (server) -------------------------------------------------------------------------------------
+    # Authorization codes (server) ---------------------------------------------------------------------------
 
-    def issue_code(
-        self, code: str, client_id: str, *, method: str = "none", redirect_host: str = "", lifetime: float = 600.0, span: SpanIds = NO_SPAN
+    def issue_code(  # noqa: PLR0913 one argument for each fact that is kept of a code
+        self,
+        code: str,
+        client_id: str,
+        *,
+        method: str = "none",
+        redirect_host: str = "",
+        lifetime: float = 600.0,
+        span: SpanIds = NO_SPAN,
     ) -> None:
         """Remember a code that was stored for ``client_id`` with a challenge of ``method`` (``none`` without)."""
         now = time.time()
@@ -69,7 +80,7 @@ class Grants(LedgerBase):
         self._transact(lambda txn: _put_status(txn, kind, sighting.digest, Status.REDEEMING, Status.ISSUED))
 
     def discard_code(self, code: str) -> bool:
-        """Forget a code that the application deleted outside of an exchange; tell whether its PKCE state was pending."""
+        """Forget a code that the application deleted outside an exchange; tell whether its PKCE state was pending."""
         digest = self.digest(b"code", code)
 
         def change(txn: Transaction) -> bool:
@@ -78,9 +89,9 @@ class Grants(LedgerBase):
 
         return self._transact(change)
 
-    # Tokens -----------------------------------------------------------------------------------------------------------
+    # Tokens -------------------------------------------------------------------------------------------------
 
-    def granted(
+    def granted(  # noqa: PLR0913 one argument for each fact that is kept of an answer
         self,
         client_id: str,
         access_token: str,
@@ -179,7 +190,8 @@ class Grants(LedgerBase):
     def revoke(self, token: str) -> str | None:
         """Mark a token as revoked, with the other token of its pair if it is a refresh token.
 
-        Returns the kind of token that was alive, ``access_token`` or ``refresh_token``, or ``None`` for one that was not known or had expired.
+        Returns the kind of token that was alive, ``access_token`` or ``refresh_token``, or ``None`` for one
+        that was not known or had expired.
         """
         digest = self.digest(b"token", token)
         now = time.time()
@@ -216,10 +228,10 @@ class Grants(LedgerBase):
 
 def _bounded(seconds: float) -> float:
     """Bound a lifetime that a provider claims: what is no number or endless becomes the longest."""
-    return seconds if seconds < _LONGEST else _LONGEST
+    return min(_LONGEST, seconds)  # in this order: NaN is not smaller than its first argument
 
 
-def _put_status(
+def _put_status(  # noqa: PLR0913, PLR0917 the key of a record, and the change of its status
     txn: Transaction, kind: Kind, digest: bytes, before: Status, after: Status, changed_at: float = 0.0
 ) -> None:
     found = txn.get(kind, digest)

@@ -1,7 +1,7 @@
 """The store of one host: LMDB in a private directory, shared by the workers of a service and surviving their restart.
 
-The directory is 0700 and its files 0600; they hold keyed digests and times only. Writes are not synced to disk: after a
-power failure the ledger may be empty, which is what a restart without it would be.
+The directory is 0700 and its files 0600; they hold keyed digests and times only. Writes are not synced to
+disk: after a power failure the ledger may be empty, which is what a restart without it would be.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import lmdb
 
 from otel_oauth.ledger._entry import Kind
 from otel_oauth.ledger._store import StoreError, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ _OWN_NAME = re.compile("[0-9a-f]{16}")
 
 
 _access = threading.RLock()
-"""Held for each use of LMDB, and while this process forks: a child that inherits a transaction of another thread hangs."""
+"""Held for each use of LMDB and while this process forks: a child that inherits another thread's transaction hangs."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_access.acquire, after_in_parent=_access.release, after_in_child=_access.release)
@@ -180,7 +182,7 @@ class HostStore:
         limit = _EXPIRY.pack(max(0, int(now * 1e6)))
 
         def remove(transaction: Transaction) -> list[tuple[Kind, bytes]]:
-            txn = transaction._txn  # type: ignore[attr-defined]  # our own transaction, one call above
+            txn = transaction._txn  # type: ignore[attr-defined]  # noqa: SLF001 our own transaction, one call above
             gone: list[tuple[Kind, bytes]] = []
             for kind in Kind:
                 gone.extend(self._purge_kind(txn, kind, limit))
@@ -189,7 +191,7 @@ class HostStore:
         return self.transact(remove)
 
     def _identities(self) -> list[tuple[int, int]]:
-        found = [os.stat(self._path / name) for name in _FILES]
+        found = [(self._path / name).stat() for name in _FILES]
         return [(file.st_dev, file.st_ino) for file in found]
 
     def _check_files(self) -> None:
@@ -215,7 +217,7 @@ class HostStore:
                     break
                 record = txn.pop(key[9:], db=self._dbs[kind])
                 if record is not None:
-                    gone.append((kind, record[8:]))
+                    gone.append((kind, bytes(record[8:])))
                 found = cursor.delete()
         return gone
 
@@ -256,7 +258,7 @@ class _HostTransaction:
 
     def get(self, kind: Kind, digest: bytes) -> bytes | None:
         found = self._txn.get(digest, db=self._store._dbs[kind])  # noqa: SLF001 the store and its transaction are one unit
-        return None if found is None else found[8:]
+        return None if found is None else bytes(found[8:])
 
     def put(self, kind: Kind, digest: bytes, record: bytes, expires_at: float) -> None:
         store, txn = self._store, self._txn
@@ -274,7 +276,7 @@ class _HostTransaction:
     def _make_room(self, kind: Kind) -> None:
         store, txn = self._store, self._txn
         db = store._dbs[kind]  # noqa: SLF001 the store and its transaction are one unit
-        if txn.stat(db)["entries"] < store.size:  # noqa: SLF001 as above
+        if txn.stat(db)["entries"] < store.size:
             return
         with txn.cursor(store._expiry) as cursor:  # noqa: SLF001 as above
             if cursor.set_range(bytes([kind])) and cursor.key()[:1] == bytes([kind]):

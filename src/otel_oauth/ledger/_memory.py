@@ -6,11 +6,14 @@ import heapq
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from otel_oauth.ledger._entry import Kind
-from otel_oauth.ledger._store import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_oauth.ledger._store import Transaction
 
 T = TypeVar("T")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from otel_oauth.ledger._base import MEMORY_SECONDS, NO_SPAN, LedgerBase, Sighting, SpanIds, kept_until
 from otel_oauth.ledger._entry import Entry, Kind, Status
-from otel_oauth.ledger._store import Transaction
+
+if TYPE_CHECKING:
+    from otel_oauth.ledger._store import Transaction
 
 
 class States(LedgerBase):
     """States that were handed out, came back, or were dropped."""
 
-    # States (client) --------------------------------------------------------------------------------------------------
+    # States (client) ----------------------------------------------------------------------------------------
 
     def issue_state(self, state: str, *, verifier: bool, lifetime: float = 3600.0, span: SpanIds = NO_SPAN) -> None:
         """Remember a state that was handed out, with or without a code verifier."""
@@ -40,7 +43,7 @@ class States(LedgerBase):
         return Sighting(digest, self._get(Kind.STATE, digest))
 
     def consume_state(self, state: str | Sighting, code: str | bytes = "") -> bool:
-        """Mark a state as used, with the code (or its digest) that came with it; tell whether its PKCE state was still pending."""
+        """Mark a state as used, with the code (or its digest) that came with it; tell whether its PKCE was pending."""
         return self._end_state(state, Status.REDEEMED, self.digest(b"code", code) if isinstance(code, str) else code)
 
     def drop_state(self, state: str | Sighting) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from otel_oauth.ledger._entry import Kind
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_oauth.ledger._entry import Kind
 
 T = TypeVar("T")
 
@@ -28,7 +30,10 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """A place for records. ``shared`` is 0 for this process, 1 for this host; ``key`` keys the digests; ``size`` bounds each kind."""
+    """A place for records.
+
+    ``shared`` is 0 for this process, 1 for this host; ``key`` keys the digests; ``size`` bounds each kind.
+    """
 
     shared: int
     key: bytes

@@ -17,7 +17,6 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="Recorded")
 
 
-
 def choice(what: str, name: str, choices: Iterable[str]) -> str:
     """Return ``name`` if it is one of ``choices``.
 

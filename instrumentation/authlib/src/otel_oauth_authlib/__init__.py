@@ -33,9 +33,9 @@ __all__ = ["AuthlibInstrumentor", "__version__"]
 class AuthlibInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base has no types
     """Attaches to Authlib, whether its modules are imported yet or not.
 
-    ``instrument(meter_provider=..., tracer_provider=..., **settings)`` records into those providers, by default into the global
-    ones; settings are those of :class:`otel_oauth.settings.Settings` and go before environment variables. ``telemetry=``
-    takes a :class:`otel_oauth.telemetry.Telemetry` instead.
+    ``instrument(meter_provider=..., tracer_provider=..., **settings)`` records into those providers, by
+    default into the global ones; settings are those of :class:`otel_oauth.settings.Settings` and go before
+    environment variables. ``telemetry=`` takes a :class:`otel_oauth.telemetry.Telemetry` instead.
 
     :raises ValueError: from ``instrument`` if a setting is unknown or invalid.
     """

@@ -78,7 +78,7 @@ ENDPOINT_CALLBACKS: dict[str, Hook] = {
 
 
 def adopt(call: Call) -> None:
-    """Hook the classes of the endpoints that are registered with the server."""
+    """Adopt the classes of the endpoints that are registered with the server."""
     for registered in getattr(call.instance, "_endpoints", {}).values():
         for endpoint in registered if isinstance(registered, list) else [registered]:
             call.hooks.adopt(endpoint if isinstance(endpoint, type) else type(endpoint), ENDPOINT_CALLBACKS)

@@ -31,7 +31,8 @@ def pending_operation(call: Call) -> Operation | None:
 def defer(call: Call, operation: Operation) -> None:
     """Under Flask, complete the operation when the HTTP response is there, with its status.
 
-    An application shows the consent page and answers the authorization in one or in two HTTP requests; each counts once.
+    An application shows the consent page and answers the authorization in one or in two HTTP requests; each
+    counts once.
     """
     request = _flask_request()
     if request is None or operation.deferred:

@@ -19,7 +19,7 @@ def _begin(call: Call) -> Operation:
     validators = getattr(call.instance, "_token_validators", {})
     for validator in validators.values():
         call.hooks.adopt(type(validator), VALIDATOR_CALLBACKS)
-    return call.telemetry.operation(kinds.VERIFY, token_type="bearer" if "bearer" in validators else "other")  # noqa: S106 a type
+    return call.telemetry.operation(kinds.VERIFY, token_type="bearer" if "bearer" in validators else "other")
 
 
 def _after(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's token object

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds, vocabulary
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from otel_oauth.operation import Operation
 
 
-# What the server's own methods tell while an endpoint runs ------------------------------------------------------------
+# What the server's own methods tell while an endpoint runs --------------------------------------------------
 
 
 def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's client object
@@ -73,7 +74,7 @@ SERVER_CALLBACKS: dict[str, Hook] = {
 
 
 def adopt(call: Call) -> None:
-    """Hook the classes that this server works with: its own, its grants', its extensions' and its endpoints'."""
+    """Adopt the classes that this server works with: its own, its grants', its extensions' and its endpoints'."""
     server, hooks = call.instance, call.hooks
     hooks.adopt(type(server), SERVER_CALLBACKS)
     registered = (
@@ -94,21 +95,18 @@ def adopt(call: Call) -> None:
 
 
 def _adopt_cached_client_auth(call: Call) -> None:
-    """A server that authenticated a client before attach holds its unhooked ``query_client``: give it the hooked one."""
+    """Give the hooked ``query_client`` to a server that authenticated a client before attach with its own."""
     server = call.instance
     cached = getattr(server, "_client_auth", None)
     before = getattr(cached, "query_client", None)
     if getattr(before, "__self__", None) is not server:
         return
-    cached.query_client = server.query_client
-
-    def restore() -> None:
-        cached.query_client = before
-
-    call.hooks.on_detach(restore)
+    give = partial(setattr, cached, "query_client")
+    give(server.query_client)
+    call.hooks.on_detach(partial(give, before))
 
 
-# The endpoints --------------------------------------------------------------------------------------------------------
+# The endpoints ----------------------------------------------------------------------------------------------
 
 
 def begin_endpoint(call: Call, endpoint: str, method: str = "POST") -> Operation | None:

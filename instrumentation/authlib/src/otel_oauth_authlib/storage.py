@@ -16,7 +16,8 @@ After = Callable[[Call, Any], None]
 def storage_hook(operation: str, *, before: Before | None = None, after: After | None = None) -> Hook:
     """Return the hook of one callback.
 
-    A callback within a callback (``grant.save_token`` calls ``server.save_token``, an override calls ``super()``) counts once.
+    A callback within a callback (``grant.save_token`` calls ``server.save_token``, an override calls
+    ``super()``) counts once.
 
     :param operation: the value of the label ``operation``.
     :param before: notes what is presented, before the callback runs.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -17,10 +16,6 @@ PKCE_OK = validated("success", "valid")
 
 def call(operation: str, status: str, error: str = "") -> dict[str, float]:
     return provider_call(operation, status, error, HOST)
-
-
-def expired(**token: Any) -> dict[str, Any]:
-    return {"access_token": "old", "token_type": "Bearer", "expires_at": int(time.time()) - 10, **token}
 
 
 def test_code_flow_without_a_registry(driver: Any, provider: Any, capture: Any) -> None:

@@ -1,4 +1,4 @@
-"""A real Authlib authorization server on Flask, with a store that counts its calls and switches for what applications get wrong."""
+"""A real Authlib server on Flask, a store that counts its calls, and switches for what applications get wrong."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from authlib.oauth2.rfc7591 import ClientRegistrationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from flask import Flask, jsonify, request
-from otel_oauth_authlib import AuthlibInstrumentor
 
 from otel_oauth.testing import Capture
+from otel_oauth_authlib import AuthlibInstrumentor
 
 REDIRECT = "https://client.example/cb"
 VERIFIER = "v" * 50
@@ -211,7 +211,12 @@ class OAuthServer:
         if self.store.fail_saving is not None:
             raise self.store.fail_saving
         self.store.tokens.append(
-            Token(oauth_request.client.client_id, token["access_token"], token.get("refresh_token"), token.get("scope", ""))
+            Token(
+                oauth_request.client.client_id,
+                token["access_token"],
+                token.get("refresh_token"),
+                token.get("scope", ""),
+            )
         )
 
     def _register_endpoints(self) -> None:
@@ -271,7 +276,11 @@ class OAuthServer:
         def issue_token() -> Any:
             return server.create_token_response()
 
-        for path, name in (("/revoke", "revocation"), ("/introspect", "introspection"), ("/register", "client_registration")):
+        for path, name in (
+            ("/revoke", "revocation"),
+            ("/introspect", "introspection"),
+            ("/register", "client_registration"),
+        ):
             app.add_url_rule(
                 path, endpoint=name, methods=["POST"], view_func=lambda name=name: server.create_endpoint_response(name)
             )
@@ -293,7 +302,7 @@ class OAuthServer:
         def open_api() -> Any:
             return jsonify(client=current_token.client_id)
 
-    # Driving it -------------------------------------------------------------------------------------------------------
+    # Driving it ---------------------------------------------------------------------------------------------
 
     def post(self, path: str, client: str = "web", **form: str) -> Any:
         """Post a form as ``client``, with HTTP Basic if it has a secret."""
@@ -307,7 +316,13 @@ class OAuthServer:
 
     def authorize(self, client: str = "web", *, challenge: str = CHALLENGE, method: str = "S256", **query: str) -> str:
         """Go through the authorization endpoint like a browser and return the code."""
-        values = {"response_type": "code", "client_id": client, "redirect_uri": REDIRECT, "state": os.urandom(8).hex(), **query}
+        values = {
+            "response_type": "code",
+            "client_id": client,
+            "redirect_uri": REDIRECT,
+            "state": os.urandom(8).hex(),
+            **query,
+        }
         if challenge:
             values["code_challenge"] = challenge
         if challenge and method:
@@ -320,7 +335,13 @@ class OAuthServer:
 
     def exchange(self, code: str, client: str = "web", **form: str) -> Any:
         """Exchange a code as ``client``; a parameter given as an empty text is left out."""
-        values = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": VERIFIER, **form}
+        values = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": REDIRECT,
+            "code_verifier": VERIFIER,
+            **form,
+        }
         return self.post("/token", client, **{name: value for name, value in values.items() if value})
 
     def refresh(self, token: str, client: str = "web", **form: str) -> Any:

@@ -1,4 +1,4 @@
-"""The application cannot tell: early, late, twice, taken back; the same objects, the same exceptions, the same calls to its store."""
+"""The application cannot tell: early, late, twice, taken back; same objects, same exceptions, same store calls."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2 import rfc6749
 from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc7636 import CodeChallenge
-from otel_oauth_authlib import AuthlibInstrumentor
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_oauth.testing import Capture
+from otel_oauth_authlib import AuthlibInstrumentor
 
 
 def _drive(server: Any) -> dict[str, int]:
@@ -28,7 +29,13 @@ def _drive(server: Any) -> dict[str, int]:
 
 def _definitions() -> dict[str, Any]:
     """Every attribute of Authlib's classes that could be hooked."""
-    classes = (rfc6749.AuthorizationServer, AuthorizationServer, grants.RefreshTokenGrant, CodeChallenge, rfc6749.ResourceProtector)
+    classes = (
+        rfc6749.AuthorizationServer,
+        AuthorizationServer,
+        grants.RefreshTokenGrant,
+        CodeChallenge,
+        rfc6749.ResourceProtector,
+    )
     return {f"{cls.__module__}.{cls.__name__}.{name}": value for cls in classes for name, value in vars(cls).items()}
 
 
@@ -170,8 +177,6 @@ def test_the_token_span_links_to_the_authorization(server: Any, capture: Any) ->
 
 
 def test_a_suppressed_request_is_not_recorded(server: Any, capture: Any) -> None:
-    from opentelemetry.instrumentation.utils import suppress_instrumentation
-
     with suppress_instrumentation():
         server.post("/token", grant_type="client_credentials")
     assert capture.moved() == {}

@@ -29,7 +29,12 @@ def _everything(capture: Any) -> str:
 def test_hostile_parameters(server: Any, capture: Any, text: str) -> None:
     raw = text.encode("utf-8", "surrogatepass")
     for name in ("code", "client_id", "grant_type", "refresh_token", "redirect_uri", "code_verifier", "scope"):
-        body = {"grant_type": b"authorization_code", "code": b"c", "redirect_uri": b"https://client.example/cb", name: raw}
+        body = {
+            "grant_type": b"authorization_code",
+            "code": b"c",
+            "redirect_uri": b"https://client.example/cb",
+            name: raw,
+        }
         answer = server.http.post("/token", data=body, base_url="https://server.example")
         assert answer.status_code < 500
     server.http.get("/authorize", query_string={"response_type": raw, "client_id": raw, "state": raw})
@@ -39,7 +44,13 @@ def test_hostile_parameters(server: Any, capture: Any, text: str) -> None:
 
 
 def test_repeated_parameters(server: Any, capture: Any) -> None:
-    body = b"grant_type=authorization_code&" * 50 + b"code=" + CANARY.encode() + b"&code=b&code_verifier=" + CANARY.encode()
+    body = (
+        b"grant_type=authorization_code&" * 50
+        + b"code="
+        + CANARY.encode()
+        + b"&code=b&code_verifier="
+        + CANARY.encode()
+    )
     answer = server.http.post(
         "/token", data=body, content_type="application/x-www-form-urlencoded", base_url="https://server.example"
     )
@@ -67,7 +78,10 @@ def test_unknown_client_ids_by_the_thousand_make_no_series(server: Any, capture:
     after = capture.points()
     # Only the series of the two endpoints' refusals came.
     assert len(after) - before <= 8
-    assert {point["attributes"]["client_id"] for point in after if "client_id" in point["attributes"]} <= {"web", "unknown"}
+    assert {point["attributes"]["client_id"] for point in after if "client_id" in point["attributes"]} <= {
+        "web",
+        "unknown",
+    }
     assert capture.gauges()["storage_clients_count"] == 0
 
 
@@ -78,6 +92,15 @@ def test_a_login_leaves_no_secret_in_any_signal(server: Any, capture: Any) -> No
     server.refresh(tokens["refresh_token"])
     server.exchange(code, code_verifier="w" * 60)
     signals = _everything(capture)
-    secrets = [state, code, tokens["access_token"], tokens["refresh_token"], "web-secret", "v" * 50, "w" * 60, "nonce-canary"]
+    secrets = [
+        state,
+        code,
+        tokens["access_token"],
+        tokens["refresh_token"],
+        "web-secret",
+        "v" * 50,
+        "w" * 60,
+        "nonce-canary",
+    ]
     assert [secret for secret in secrets if secret in signals] == []
     assert capture.telemetry.table.admit(CLIENT_ID, "web") == "web"

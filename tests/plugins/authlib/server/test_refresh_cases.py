@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from authlib_rows import OWNERSHIP, refresh, status, storage
+
+if TYPE_CHECKING:
+    import pytest
 
 ROTATED = storage("query_client", "query_token", "query_user", "save_token", "revoke_token")
 REFUSED = storage("query_client", "query_token")
