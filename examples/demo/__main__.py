@@ -14,6 +14,9 @@ def main() -> int:
         from demo.demonstration import main as demonstrate  # noqa: PLC0415 see above
 
         return demonstrate()
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is not installed here: run `make demo`, which installs everything", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted: nothing is left running", file=sys.stderr)
         return INTERRUPTED

@@ -108,11 +108,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
                 wait_for_export(receiver, programs)
                 export = evidence.collect(receiver, programs)
                 status = present(performance, export, options, console)
+                show_output(status, programs, console)
                 keep(receiver, programs, console)
                 return status
         # Both have ended here, and sent the last of what they had.
         export = evidence.collect(receiver, programs)
     status = present(performance, export, options, console)
+    show_output(status, programs, console)
     console.print(f"{time.monotonic() - began:.1f} s", style="dim")
     return status
 
@@ -124,11 +126,11 @@ def present(performance: Performance, export: evidence.Export, options: argparse
     if login is None:
         wrong.append("no login was found whose traces of both programs are joined")
     summaries, verdicts = evidence.summaries(export), evidence.verdicts(export)
-    console.print(terminal.metrics_table(summaries))
+    console.print(terminal.metrics_table(summaries, console.width))
     if login is not None:
         console.print(terminal.login_table(login, console.width))
     console.print(terminal.attacks_table(performance))
-    console.print(terminal.security_table(evidence.security_events(export), verdicts))
+    console.print(terminal.security_table(evidence.security_events(export), verdicts, console.width))
     exported = sum(summary.series > 0 for summary in summaries)
     result = sentence(performance, exported, len(wrong))
     for problem in wrong:
@@ -140,6 +142,13 @@ def present(performance: Performance, export: evidence.Export, options: argparse
     if options.picture is not None:
         terminal.save_picture(options.picture, performance, login)
     return 1 if wrong else 0
+
+
+def show_output(status: int, programs: Sequence[InstrumentedProgram], console: Console) -> None:
+    """Show what the programs said, if something is wrong."""
+    for program in programs if status else ():
+        for line in program.said():
+            console.print(f"demo.{program.name}: {line}", style="dim", soft_wrap=True, markup=False, highlight=False)
 
 
 def keep(receiver: OtlpReceiver, programs: Sequence[InstrumentedProgram], console: Console) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from demo.serving import HOST
 
@@ -119,7 +119,7 @@ class InstrumentedProgram:
         while not (self._says_ready() and self._serves_metrics()):
             self.check()
             if time.monotonic() > deadline:
-                self._give_up(f"demo.{self.name} was not ready, with {self.metrics_url}, in {START_SECONDS:g} s")
+                self.give_up(f"demo.{self.name} was not ready, with {self.metrics_url}, in {START_SECONDS:g} s")
             time.sleep(POLL_SECONDS)
 
     def check(self) -> None:
@@ -129,7 +129,7 @@ class InstrumentedProgram:
         """
         status = self._process.poll() if self._process is not None else None
         if status is not None:
-            self._give_up(f"demo.{self.name} ended with status {status}")
+            self.give_up(f"demo.{self.name} ended with status {status}")
 
     def _says_ready(self) -> bool:
         return any(line.startswith("ready ") for line in self._lines())
@@ -144,7 +144,15 @@ class InstrumentedProgram:
     def _lines(self) -> list[str]:
         return self._log.read_text(encoding="utf-8", errors="replace").splitlines()
 
-    def _give_up(self, what: str) -> None:
+    def said(self) -> list[str]:
+        """Return the last lines of its output, beside that it is ready: normally none."""
+        return [line for line in self._lines() if not line.startswith("ready ")][-LOG_LINES:]
+
+    def give_up(self, what: str) -> NoReturn:
+        """Say what is wrong with the program, with the end of its output.
+
+        :raises DemoError: always.
+        """
         last = "\n".join(f"  | {line}" for line in self._lines()[-LOG_LINES:])
         message = f"{what}; the end of {self._log}:\n{last or '  | (nothing)'}"
         raise DemoError(message)
@@ -162,7 +170,8 @@ def environment() -> dict[str, str]:
         "OTEL_METRICS_EXPORTER": "otlp,oauth_prometheus",
         "OTEL_LOGS_EXPORTER": "none",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_METRIC_EXPORT_INTERVAL": "2000",
+        "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
         "OTEL_BSP_SCHEDULE_DELAY": "200",
         "OTEL_EXPORTER_PROMETHEUS_HOST": HOST,
         "OTEL_OAUTH_PROVIDERS": f"{HOST}=demo",

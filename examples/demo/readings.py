@@ -100,6 +100,8 @@ class Meters:
             series = None if line.startswith("#") else _series(program.name, text)
             if series is not None:
                 values[series] = float(value)
+        if not values:
+            program.give_up(f"otel-oauth is not attached to demo.{program.name}: {program.metrics_url} has none of it")
         return values
 
 

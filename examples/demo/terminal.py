@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from demo.evidence import Summary, Verdict
+    from demo.evidence import Event, Summary, Verdict
     from demo.logins import Login
     from demo.performance import Outcome, Performance
     from demo.scenario import Scenario
@@ -31,9 +32,12 @@ SEVERITIES = {"low": "blue", "medium": "yellow", "high": "red", "critical": "bol
 BLOCKS = " ▁▂▃▄▅▆▇"
 HISTORY = 24
 BAR = 28
-PICTURE_WIDTH = 120
+PICTURE_WIDTH = 123
 WIDE = 110
-"""Columns from which on the login is drawn with bars."""
+"""Columns from which on there is room for bars and means."""
+
+NUMBERS = 33
+"""Columns of the login's table beside its first one."""
 
 FRAME = 8
 """Lines of the live table that are not its rows."""
@@ -135,8 +139,7 @@ def joined(found: Sequence[Movement]) -> Text:
     """Return movements as a text; what the benign twin does not move is marked."""
     if not found:
         return Text("nothing but requests", style="dim")
-    words = (Text(each.text.replace(" ", "\N{NO-BREAK SPACE}"), "bold red" if each.new else "") for each in found)
-    return Text("  ").join(words)
+    return Text("  ").join(Text(movement.text, "bold red" if movement.new else "") for movement in found)
 
 
 def save_picture(path: Path, performance: Performance, login: Login | None) -> None:
@@ -145,20 +148,24 @@ def save_picture(path: Path, performance: Performance, login: Login | None) -> N
     console.print(counters(performance, performance.outcomes[-1].scenario, len(DOCUMENTED)))
     if login is not None:
         console.print(login_table(login, PICTURE_WIDTH))
-    console.save_svg(str(path), title="make demo")
+    # Rich's own template fetches its font from the network.
+    template = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(str(path), title="make demo", code_format=template)
 
 
-def metrics_table(summaries: Sequence[Summary]) -> Table:
-    """Return the documented metrics with their series and totals."""
+def metrics_table(summaries: Sequence[Summary], width: int) -> Table:
+    """Return the documented metrics with their series and totals, for a terminal of ``width`` columns."""
     table = Table(title="The 39 documented metrics", title_justify="left")
     table.add_column("metric", no_wrap=True)
-    table.add_column("kind", style="dim")
-    table.add_column("series", justify="right")
+    table.add_column("series", justify="right", min_width=6)
     for program in PROGRAMS:
         table.add_column(program, justify="right", style=COLOURS[program], no_wrap=True)
+    if width >= WIDE:
+        table.add_column("kind", style="dim", no_wrap=True)
     for summary in summaries:
-        totals = (total(summary, program) for program in PROGRAMS)
-        table.add_row(summary.metric.name, summary.metric.kind, str(summary.series), *totals)
+        totals = (total(summary, program, mean=width >= WIDE) for program in PROGRAMS)
+        cells = [summary.metric.name, str(summary.series), *totals, summary.metric.kind]
+        table.add_row(*cells[: len(table.columns)])
     return table
 
 
@@ -166,7 +173,8 @@ def login_table(login: Login, width: int) -> Table:
     """Return the trace tree of one login, for a terminal of ``width`` columns."""
     title = f"One login: {login.traces} traces of both programs, joined by links, {milliseconds(login.milliseconds)}"
     table = Table(title=title, title_justify="left")
-    table.add_column("span", no_wrap=True)
+    others = NUMBERS + (BAR + 3 if width >= WIDE else 0)
+    table.add_column("span", no_wrap=True, max_width=max(20, width - others))
     table.add_column("of", min_width=6)
     table.add_column("begins", justify="right", min_width=7)
     table.add_column("lasts", justify="right", min_width=7)
@@ -203,7 +211,7 @@ def attacks_table(performance: Performance) -> Table:
     )
     table.add_column("")
     table.add_column("scenario", no_wrap=True)
-    table.add_column("moved")
+    table.add_column("moved", overflow="fold")
     for family in families(performance):
         table.add_section()
         _add(table, family.benign, None)
@@ -218,23 +226,25 @@ def _add(table: Table, outcome: Outcome, twin: Counter[str] | None) -> None:
     table.add_row(mark, outcome.scenario.name, joined(movements(outcome.moved, twin)))
 
 
-def security_table(events: Counter[tuple[str, str, str]], verdicts: Sequence[Verdict]) -> Table:
-    """Return the security events that were counted, each with the cases and one trace that its spans tell."""
+def security_table(events: Counter[Event], verdicts: Sequence[Verdict], width: int) -> Table:
+    """Return the security events that were counted, with the cases that their spans tell, and one of the traces."""
     table = Table(title="Security events", title_justify="left")
     for name in ("event_type", "severity", "program"):
         table.add_column(name, no_wrap=True)
-    table.add_column("counted", justify="right")
-    table.add_column("cases, as their spans tell")
-    table.add_column("a trace", no_wrap=True, style="dim")
+    table.add_column("counted", justify="right", min_width=7)
+    table.add_column("cases, as their spans tell", overflow="fold")
+    if width >= WIDE:
+        table.add_column("a trace", no_wrap=True, style="dim")
     for event, number in sorted(events.items()):
         event_type, severity, program = event
         told = [verdict for verdict in verdicts if verdict.event == event]
-        table.add_row(
+        cells = [
             event_type,
             Text(severity, style=SEVERITIES.get(severity, "")),
             Text(program, style=COLOURS[program]),
             str(number),
             ", ".join(sorted({verdict.case for verdict in told})),
             told[0].trace_id[:16] if told else "",
-        )
+        ]
+        table.add_row(*cells[: len(table.columns)])
     return table

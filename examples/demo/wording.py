@@ -54,14 +54,13 @@ def movements(moved: Counter[str], twin: Counter[str] | None = None) -> list[Mov
 def _short(series: str) -> str:
     program, _, text = series.partition(" ")
     short = text.removeprefix("oauth_").replace("_total", "", 1)
-    return short if program == "server" else f"client {short}"
+    return short if program == "server" else f"client:{short}"
 
 
-def total(summary: Summary, program: str) -> str:
-    """Return a summary's total for one program in words."""
-    mean = summary.mean(program)
-    number = f"{summary.totals[program]:,.0f}"
-    return number if mean is None else f"{number} of {milliseconds(mean)}"
+def total(summary: Summary, program: str, *, mean: bool = True) -> str:
+    """Return a summary's total for one program; of a histogram with its ``mean``."""
+    number, duration = f"{summary.totals[program]:,.0f}", summary.mean(program)
+    return f"{number} of {milliseconds(duration)}" if mean and duration is not None else number
 
 
 def milliseconds(value: float) -> str:
