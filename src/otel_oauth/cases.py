@@ -20,7 +20,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 _RANK = {"code_injection": 3, "token_reuse": 2, "integrity_violation": 1}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One row of the decision table.
 

@@ -158,6 +158,7 @@ STORAGE_OPERATIONS = (
     "query_nonce",
     "query_jti",
     "query_device_code",
+    "save_device_code",
     "get_state",
     "set_state",
     "clear_state",

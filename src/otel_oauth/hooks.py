@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from importlib import import_module
 from types import CoroutineType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 from opentelemetry import context as otel_context
 
-from otel_oauth.operation import Operation, current_operation
+from otel_oauth._entered import MANAGERS, observe_entry
+from otel_oauth.operation import Operation, in_operation
 
 if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
@@ -45,9 +46,12 @@ class Call:
     :ivar operation: the operation that ``begin`` returned, or ``None``.
     :ivar watched: set by a ``begin`` that returns ``None`` but wants to see how the call ends: it is part of
         an operation around it.
+    :ivar note: whatever ``begin`` keeps for ``after``.
     """
 
-    __slots__ = ("args", "hooks", "instance", "kwargs", "operation", "telemetry", "watched")
+    operation: Operation | None = None
+    watched = False
+    note: object = None
 
     def __init__(self, hooks: HookSet, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401 the library's
         self.hooks = hooks
@@ -55,8 +59,6 @@ class Call:
         self.instance = instance
         self.args = args
         self.kwargs = kwargs
-        self.operation: Operation | None = None
-        self.watched = False
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401 the library's
         """Return an argument by position (``self`` not counted) or name."""
@@ -74,10 +76,12 @@ class Hook:
     :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a
         ``begin`` the call has no operation of its own and is only watched.
     :param after: gets the result, or ``None`` and the exception, before the operation ends.
+    :param optional: not every supported version of the library has it, so nothing is missing where it is absent.
     """
 
     begin: Begin | None = None
     after: After | None = None
+    optional: bool = False
 
 
 class HookSet:
@@ -130,6 +134,8 @@ class HookSet:
             class_name, _, attribute = path.rpartition(".")
             owner = getattr(module, class_name, None) if class_name else module
             found = self._definer(owner, attribute)
+            if found is None and hook.optional:
+                continue
             if found is None:
                 self._missing += 1
                 _log.warning(
@@ -204,7 +210,7 @@ class HookSet:
         begin, after = hook.begin, hook.after
 
         def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
-            if not self.active or (current_operation() is None and _suppressed()):
+            if not self.active or (not in_operation() and _suppressed()):
                 return wrapped(*args, **kwargs)
             call = Call(self, instance, args, kwargs)
             if begin is not None:
@@ -220,6 +226,10 @@ class HookSet:
                 if call.operation is not None:
                     call.operation.suspend()
                 return self._awaited(call, after, result)
+            if type(result) in MANAGERS and call.operation is not None:
+                call.operation.suspend()
+                observe_entry(result, call.operation.resume, partial(self._leave, call, after))
+                return result
             self._leave(call, after, result, None)
             return result
 

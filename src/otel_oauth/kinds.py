@@ -33,7 +33,7 @@ _STATUS = Fact("status")
 _OPERATION = Fact("operation")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OperationKind:
     """One kind of OAuth operation.
 
@@ -112,6 +112,8 @@ DISCOVER = _call("discovery", "discovery", *_DISCOVERY_MOVES)
 JWKS = _call("jwks", "jwks")
 REGISTER = _call("registration", "registration", *_REGISTRATION_MOVES)
 API = _call("api", "api")
+ABANDONED = OperationKind("login", "local", "outcome", ())
+"""Logins whose user never came back, found when their states ran out: no failure, and counted by no metric."""
 CALLBACK_ENDPOINT = OperationKind(
     "callback_endpoint",
     "server",
@@ -142,6 +144,7 @@ ENDPOINT = OperationKind(
         Move(c.TOKEN_REFRESHED, (_CLIENT, Fact("rotated")), when="refreshed"),
         Move(c.TOKEN_REVOKED, (_CLIENT,), when="revoked"),
         Move(c.TOKEN_REVOCATIONS, (Fact("revoked"),), when="revoked"),
+        Move(c.TOKEN_REVOCATIONS, ("security",), when="revoked_for_security"),
         *_REGISTRATION_MOVES,
         Move(c.CLIENT_REGISTERED, (Fact("client_type"),), when="client_type"),
         Move(c.RATE_LIMIT_EXCEEDED, (Fact("limiter"),), when="limiter"),

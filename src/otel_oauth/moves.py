@@ -23,7 +23,7 @@ class Fact(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Move:
     """One increment or one recorded value.
 
@@ -45,18 +45,20 @@ class Move:
             raise ValueError(msg)
 
         names = [part for part in self.labels if type(part) is Fact]
-        object.__setattr__(self, "_literal", None if names else self.labels)
+        object.__setattr__(self, "counts", self.metric.kind == "counter")
+        object.__setattr__(self, "literal", None if names else self.labels)
         object.__setattr__(self, "_facts", _getter(names) if len(names) == len(self.labels) else None)
 
-    _literal: tuple[str, ...] | None = field(init=False, repr=False, compare=False, default=None)
-    _facts: Callable[[Mapping[str, object]], tuple[str, ...]] | None = field(
-        init=False, repr=False, compare=False, default=None
-    )
+    counts: bool = field(init=False, default=False)
+    """Whether the metric is a counter."""
+
+    literal: tuple[str, ...] | None = field(init=False, default=None)
+    """The label values, where none of them is taken from a fact."""
+
+    _facts: Callable[[Mapping[str, object]], tuple[str, ...]] | None = field(init=False, default=None)
 
     def key(self, facts: Mapping[str, object]) -> tuple[str, ...]:
         """Return the label values of this move under ``facts``; a fact that is missing is given as ``other``."""
-        if self._literal is not None:
-            return self._literal
         if self._facts is not None:
             try:
                 return self._facts(facts)

@@ -7,7 +7,8 @@ An operation is entered before the instrumented call and left after it, on succe
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from time import perf_counter
+from math import inf
+from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
@@ -37,7 +38,13 @@ _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": Sp
 
 def current_operation() -> Operation | None:
     """Return the innermost operation that is under way in this context, or ``None``."""
-    return _living(_current.get())
+    operation = _current.get()
+    return operation if operation is None or not operation._ended else _living(operation)  # noqa: SLF001 as below
+
+
+def in_operation() -> bool:
+    """Tell cheaply whether the context is one of an operation, be it one that has just ended."""
+    return _current.get() is not None
 
 
 def _living(operation: Operation | None) -> Operation | None:
@@ -57,23 +64,20 @@ class Operation:
     :ivar local: a place for the translator's own notes, never exported.
     """
 
-    __slots__ = (
-        "_attached",
-        "_began",
-        "_context",
-        "_ended",
-        "_entered",
-        "_exemplar",
-        "_nested",
-        "case",
-        "deferred",
-        "facts",
-        "kind",
-        "local",
-        "parent",
-        "span",
-        "telemetry",
-    )
+    # Defaults of the class and not of each instance: most operations leave most of them as they are.
+    case: Case | None = None
+    local: object = None
+    deferred = False
+    parent: Operation | None = None
+    span: Span = trace.INVALID_SPAN
+    _context: Context | None = None
+    _exemplar: Context | None = None
+    _attached: Token[Context] | None = None
+    _entered: Token[Operation | None] | None = None
+    _ended = False
+    _nested = 0.0
+    _began = 0.0
+    _left: tuple[float, int] | None = None
 
     def __init__(self, telemetry: Telemetry, kind: OperationKind, facts: dict[str, object]) -> None:
         self.telemetry = telemetry
@@ -81,18 +85,6 @@ class Operation:
         self.facts = facts
         if kind.operation:
             facts["operation"] = kind.operation
-        self.case: Case | None = None
-        self.local: object = None
-        self.deferred = False
-        self.parent: Operation | None = None
-        self.span: Span = trace.INVALID_SPAN
-        self._context: Context | None = None
-        self._exemplar: Context | None = None
-        self._attached: Token[Context] | None = None
-        self._entered: Token[Operation | None] | None = None
-        self._ended = False
-        self._nested = 0.0
-        self._began = 0.0
 
     # Life cycle ---------------------------------------------------------------------------------------------
 
@@ -153,17 +145,32 @@ class Operation:
     def end(self, error: BaseException | None = None) -> None:
         """Leave the operation; record it, unless it is ``deferred``, which :meth:`complete` then does."""
         self.suspend()
-        if not self.deferred:
+        if self.deferred:
+            self._left = perf_counter(), time_ns()
+        else:
             self.complete(error)
 
     def complete(self, error: BaseException | None = None) -> None:
         """Record the operation and end its span, exactly once however often it is called."""
+        self._complete(perf_counter(), None, error)
+
+    def complete_as_left(self) -> None:
+        """Record a deferred operation as of the moment when it was left: nobody came back to it."""
+        left, ended_at = self._left or (perf_counter(), None)
+        self._complete(left, ended_at, None)
+
+    @property
+    def left_at(self) -> float:
+        """When a deferred operation was left, on the clock of ``perf_counter``; infinity before."""
+        return self._left[0] if self._left is not None else inf
+
+    def _complete(self, now: float, ended_at: int | None, error: BaseException | None) -> None:
         if self._ended:
             return
         self._ended = True
-        self.telemetry.guard.run("operation", self._finish, perf_counter() - self._began, error)
+        self.telemetry.guard.run("operation", self._finish, now - self._began, error)
         if self._context is not None:
-            self.telemetry.guard.run("operation", self.span.end)
+            self.telemetry.guard.run("operation", self.span.end, ended_at)
 
     def abandon(self) -> None:
         """Leave without recording anything: it turned out that there was no operation. Its span is not exported."""
@@ -244,16 +251,19 @@ class Operation:
         facts, telemetry = self.facts, self.telemetry
         add = telemetry.table.add
         for move in moves:
-            if move.when is not None and not facts.get(move.when):
+            when = move.when
+            if when is not None and not facts.get(when):
                 continue
-            metric = move.metric
-            if metric.kind == "counter":
-                add(metric, move.key(facts), exemplar)
+            key = move.literal
+            if key is None:
+                key = move.key(facts)
+            if move.counts:
+                add(move.metric, key, exemplar)
                 continue
             value = seconds if move.value is None else facts.get(move.value)
             if isinstance(value, (int, float)):
                 # Never negative: the start of a flow may come from another host's clock.
-                telemetry.record(metric, move.key(facts), max(0.0, value), exemplar)
+                telemetry.record(move.metric, key, max(0.0, value), exemplar)
 
     def _describe(self, error: BaseException | None) -> None:
         facts, span = self.facts, self.span
@@ -280,3 +290,32 @@ class Operation:
         if error is None:
             return "_OTHER"
         return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+class Step(Operation):
+    """An operation without a span within another one, such as a storage call: it can only succeed or fail."""
+
+    def start(self) -> Operation:
+        """Start the clock and make this the current operation of the context."""
+        self.parent = current_operation()
+        self._entered = _current.set(self)
+        self._began = perf_counter()
+        return self
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Leave the step and record it."""
+        if self._ended:
+            return
+        self._ended = True
+        seconds = perf_counter() - self._began
+        self.suspend()
+        self.telemetry.guard.run("operation", self._record, seconds, error)
+
+    def _record(self, seconds: float, error: BaseException | None) -> None:
+        if error is not None:
+            self.facts["result"] = "error"
+        if self._nested:
+            seconds = max(0.0, seconds - self._nested)
+        if self.parent is not None:
+            self.parent._nested += seconds  # noqa: SLF001 the same class
+        self._apply(self.kind.moves, seconds, self._sampled_context())

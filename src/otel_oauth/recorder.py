@@ -16,6 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
 
@@ -33,15 +35,18 @@ class Recorder:
     """A bounded queue of measured values and the thread that records them.
 
     :param guard: stops and counts what goes wrong while recording.
+    :param look: called by the thread whenever it looks for pending values, at least every half minute.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, look: Callable[[], None] | None = None) -> None:
         self._guard = guard
+        self._look = look
         self._pending: deque[Pending] = deque()
         self._start_over()
 
     def _start_over(self) -> None:
         self._wake = threading.Event()
+        self._awake = False
         self._starting = threading.Lock()
         self.recording = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -50,7 +55,8 @@ class Recorder:
     def add(self, histogram: Histogram, value: float, attributes: dict[str, str], context: Context | None) -> None:
         """Queue one value; ``attributes`` must not change afterwards."""
         self._pending.append((histogram, value, attributes, context))
-        if not self._wake.is_set():
+        if not self._awake:
+            self._awake = True
             self._wake.set()
             if self._thread is None:
                 self._start()
@@ -76,6 +82,9 @@ class Recorder:
                 self._thread.start()
 
     def _drain(self) -> bool:
+        self._awake = False  # before the queue is emptied: what is added from here on wakes the thread again
+        if self._look is not None:
+            self._guard.run("operation", self._look)
         while self._pending:
             self.flush(_CHUNK)
             time.sleep(0)  # gives the interpreter to whoever waits for it

@@ -20,11 +20,13 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_oauth import catalogue as c
+from otel_oauth import kinds
 from otel_oauth._guard import Guard
 from otel_oauth._version import __version__
 from otel_oauth.cells import Table
 from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore, StoreError, private_directory, sweep
-from otel_oauth.operation import Operation
+from otel_oauth.operation import Operation, Step
+from otel_oauth.postponed import Postponed
 from otel_oauth.recorder import Recorder
 from otel_oauth.settings import Settings, service_key
 
@@ -42,6 +44,8 @@ _log = logging.getLogger("otel_oauth")
 
 SCOPE = "otel_oauth"
 """The instrumentation scope of every signal of this product."""
+
+_MOST_LINKS = 100
 
 GAUGE_KINDS: dict[Metric, Kind] = {
     c.ACTIVE_TOKENS: Kind.ACCESS,
@@ -79,8 +83,9 @@ class Telemetry:
         self.enabled = True
         self._counts: dict[Metric, Callable[[], int]] = {}
         self._hooks: dict[tuple[str, str], int] = {}
-        self._histograms: dict[Metric, Histogram] = {}
-        self.recorder = Recorder(self.guard)
+        self._histograms: dict[Metric, tuple[Histogram, float]] = {}
+        self.postponed = Postponed()
+        self.recorder = Recorder(self.guard, self.postponed.sweep)
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
         _instances.add(self)
 
@@ -103,16 +108,17 @@ class Telemetry:
             elif metric.kind == "gauge":
                 meter.create_observable_gauge(metric.name, [gauges[metric]], **described)
             else:
-                self._histograms[metric] = meter.create_histogram(
+                histogram = meter.create_histogram(
                     metric.name,
                     **described,
                     explicit_bucket_boundaries_advisory=self.settings.buckets.get(metric.name, metric.buckets),
                 )
+                self._histograms[metric] = histogram, 1000.0 if metric.unit == "ms" else 1.0
 
     def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
         """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
-        value = seconds * 1000.0 if metric.unit == "ms" else seconds
-        self.recorder.add(self._histograms[metric], value, self.table.attributes(metric, key), context)
+        histogram, scale = self._histograms[metric]
+        self.recorder.add(histogram, seconds * scale, self.table.attributes(metric, key), context)
 
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))
@@ -120,11 +126,21 @@ class Telemetry:
     # Observing: gauges are derived from the ledger at each collection, never counted up and down ------------
 
     def _observe_first(self, options: CallbackOptions) -> Sequence[Observation]:
+        self.postponed.flush()
         self.recorder.flush()
         expired = self.guard.run("ledger", self.ledger.purge)
         if expired:
             self.table.add(c.PKCE_CLEANED, ("expired",), amount=expired)
+        self.guard.run("ledger", self._note_abandoned)
         return self.table.observe(c.DOCUMENTED[0], options)
+
+    def _note_abandoned(self) -> None:
+        """Tell of logins whose user never came back: one span for all that ran out since the last collection."""
+        lost = self.ledger.abandoned()
+        if lost:
+            with self.operation(kinds.ABANDONED, outcome="abandoned", abandoned=len(lost)) as operation:
+                for entry in lost[:_MOST_LINKS]:
+                    operation.link(entry)
 
     def _observe_kind(self, metric: Metric, kind: Kind, _options: CallbackOptions) -> Sequence[Observation]:
         count = self._counts.get(metric)
@@ -174,6 +190,8 @@ class Telemetry:
 
     def operation(self, kind: OperationKind, **facts: object) -> Operation:
         """Return an operation to be used in a ``with`` block, or started and ended by hand."""
+        if kind is kinds.STORAGE and not self.settings.storage_spans:
+            return Step(self, kind, facts)
         return Operation(self, kind, facts)
 
     def provider(self, name: str | None = None, url: str | None = None) -> str:
@@ -203,11 +221,13 @@ class Telemetry:
 
     def close(self) -> None:
         """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards."""
+        self.postponed.flush()
         self.recorder.stop()
         self.ledger.close()
 
     def after_fork(self) -> None:
         """Start from zero in a forked child."""
+        self.postponed.after_fork()
         self.recorder.after_fork()
         self.table.after_fork()
         self.guard.after_fork()

@@ -75,6 +75,23 @@ GRANT_TYPES = {
 }
 """Grant types and the short name that stands for them in a span attribute."""
 
+VERIFICATIONS = (
+    "accepted",
+    "missing",
+    "malformed",
+    "unknown",
+    "inactive",
+    "expired",
+    "revoked",
+    "insufficient_scope",
+    "wrong_audience",
+    "wrong_issuer",
+    "wrong_signature",
+    "refused",
+)
+"""How the check of a bearer token can end. ``inactive`` is what an introspection says (expired, revoked or never
+issued), ``refused`` a token that is valid and lacks something other than a scope."""
+
 SPAN_ATTRIBUTES = {
     "provider": "oauth.provider",
     "client_id": "oauth.client_id",
@@ -92,8 +109,11 @@ SPAN_ATTRIBUTES = {
     "reauthorize": "oauth.reauthorization_required",
     "token_type": "oauth.token_type",
     "active": "oauth.token.active",
+    "verification": "oauth.token.verification",
     "flow_seconds": "oauth.flow.duration",
     "user_seconds": "oauth.flow.user_time",
+    "machine_seconds": "oauth.flow.machine_time",
+    "abandoned": "oauth.flow.abandoned",
     "discovery_method": "oauth.discovery.method",
     "method": "http.request.method",
     "server_address": "server.address",

@@ -289,6 +289,23 @@ def test_the_owner_of_a_refresh_token(ledger: Ledger) -> None:
     assert ledger.owner_differs("unknown", "thief") is False
 
 
+def test_the_owner_of_an_access_token(ledger: Ledger) -> None:
+    ledger.granted("client", "access")
+    assert ledger.owner_differs("access", "thief") is True
+    assert ledger.owner_differs("access", "client") is False
+
+
+def test_a_revoked_refresh_token_that_is_accepted_is_in_use(ledger: Ledger) -> None:
+    ledger.granted("client", "access", refresh_token="refresh")
+    ledger.revoke("refresh")
+    assert live(ledger) == {}
+    ledger.granted("client", "access 2", parent=ledger.sight_refresh("refresh"))
+    assert live(ledger) == {"ACCESS": 1, "LIVE_REFRESH": 1, "LIVE_FAMILY": 1}
+    entry = ledger.sight_refresh("refresh").entry
+    assert entry is not None
+    assert (entry.status, entry.flag) == (Status.ISSUED, 1)
+
+
 # States, clients, authorizations --------------------------------------------------------------------------------------
 
 

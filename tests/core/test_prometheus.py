@@ -75,6 +75,14 @@ class Exposed:
         self.telemetry = Telemetry(self.provider, settings=Settings(ledger="memory"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep pytest's own worker processes from looking like the sibling workers of an application."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        yield
+
+
 @pytest.fixture
 def exposed() -> Iterator[Exposed]:
     found = Exposed()
@@ -321,7 +329,7 @@ print("recording child", *served())
 def test_a_fork_makes_figures_partial() -> None:
     environment = {**os.environ, "OTEL_EXPORTER_PROMETHEUS_PORT": "0", "OTEL_OAUTH_RAISE_INTERNAL_ERRORS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", FORKING], env=environment, capture_output=True, text=True, check=False, timeout=40
+        [sys.executable, "-u", "-c", FORKING], env=environment, capture_output=True, text=True, check=False, timeout=40
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -10,11 +10,13 @@ from pages import NAMES, PAGES, ROOT, page, rows
 
 import make_docs
 import otel_oauth
-from otel_oauth import cases, catalogue, kinds, manual
+from otel_oauth import cases, catalogue, kinds, manual, vocabulary
 from otel_oauth_authlib.client import CLIENT_HOOKS
-from otel_oauth_authlib.grants import CHALLENGE_CALLBACKS, GRANT_CALLBACKS
+from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
+from otel_oauth_authlib.endpoints import ENDPOINT_CALLBACKS
+from otel_oauth_authlib.grants import CHALLENGE_CALLBACKS, CLIENT_AUTH_CALLBACKS, GRANT_CALLBACKS
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
-from otel_oauth_authlib.resource import RESOURCE_HOOKS
+from otel_oauth_authlib.resource import RESOURCE_HOOKS, VALIDATOR_CALLBACKS
 from otel_oauth_authlib.server import SERVER_CALLBACKS, SERVER_HOOKS
 
 if TYPE_CHECKING:
@@ -115,9 +117,15 @@ def test_authlib_page_has_every_operation_and_its_metrics(kind: kinds.OperationK
 def test_authlib_page_has_every_hooked_method() -> None:
     targets = [*CLIENT_HOOKS, *REGISTRY_HOOKS, *SERVER_HOOKS, *RESOURCE_HOOKS]
     names = {target.rpartition(".")[2] for target in targets}
-    names |= {*SERVER_CALLBACKS, *GRANT_CALLBACKS, *CHALLENGE_CALLBACKS}
+    names |= {*SERVER_CALLBACKS, *GRANT_CALLBACKS, *CHALLENGE_CALLBACKS, *CLIENT_AUTH_CALLBACKS}
+    names |= {*ENDPOINT_CALLBACKS, *CONFIGURATION_CALLBACKS, *VALIDATOR_CALLBACKS}
     text = page("docs/authlib.md")
     assert [name for name in sorted(names) if not re.search(rf"[`.]{name}\b", text)] == []
+
+
+def test_authlib_page_has_every_outcome_of_a_verification() -> None:
+    text = page("docs/authlib.md")
+    assert [value for value in vocabulary.VERIFICATIONS if f"`{value}`" not in text] == []
 
 
 def test_manual_page_has_every_function_and_records_all_39() -> None:

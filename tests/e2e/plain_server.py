@@ -66,12 +66,12 @@ class Client:
 
 class CodeGrant(grants.AuthorizationCodeGrant):
     def save_authorization_code(self, code: str, oauth: Any) -> None:
-        data = oauth.payload.data
+        asked = getattr(oauth, "payload", oauth)  # Authlib 1.6 and newer have a payload
         CODES[code] = Record(
             code=code,
-            redirect_uri=oauth.payload.redirect_uri,
-            code_challenge=data.get("code_challenge"),
-            code_challenge_method=data.get("code_challenge_method"),
+            redirect_uri=asked.redirect_uri,
+            code_challenge=asked.data.get("code_challenge"),
+            code_challenge_method=asked.data.get("code_challenge_method"),
         )
 
     def query_authorization_code(self, code: str, _client: Client) -> Any:
@@ -129,7 +129,8 @@ server.register_endpoint(Revocation)
 @app.get("/authorize")
 def authorize() -> Any:
     grant = server.get_consent_grant(end_user="user")
-    return server.create_authorization_response(request=None, grant_user="user", grant=grant)
+    validated = {"grant": grant} if hasattr(grant.request, "payload") else {}  # as above
+    return server.create_authorization_response(request=None, grant_user="user", **validated)
 
 
 @app.post("/token")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import authlib
 import requests
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import grants
@@ -17,12 +16,12 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from authlib.oidc.core.util import create_half_hash
+from authlib_versions import AUTHLIB, authorization_response, payload
 from flask import Flask, Response, jsonify, request
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from werkzeug.serving import make_server
 
-AUTHLIB = tuple(int(part) for part in authlib.__version__.split(".")[:2])
 CLIENT_ID, CLIENT_SECRET = "web", "web-secret"
 
 
@@ -111,7 +110,7 @@ def code_grant(provider: Provider) -> type:
 
     class CodeGrant(grants.AuthorizationCodeGrant):
         def save_authorization_code(self, code: str, oauth_request: Any) -> None:
-            provider.codes[code] = Code(dict(getattr(oauth_request, "payload", oauth_request).data))
+            provider.codes[code] = Code(dict(payload(oauth_request).data))
 
         def query_authorization_code(self, code: str, _client: Client) -> Code | None:
             return provider.codes.get(code)
@@ -174,6 +173,7 @@ class Provider:
     """The provider, its store, and the switches.
 
     :ivar claims: overrides of the ID token's claims; a value of ``None`` leaves the claim out.
+    :ivar answered: how often each path was answered with each status.
     :ivar answers: by path, what is answered once instead of the endpoint: a status, a body, seconds to wait.
     """
 
@@ -181,6 +181,7 @@ class Provider:
     tokens: list[Token] = field(default_factory=list)
     claims: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, deque[tuple[int, str, float]]] = field(default_factory=lambda: defaultdict(deque))
+    answered: Counter[tuple[str, int]] = field(default_factory=Counter)
     algorithm: str = "ES256"
 
     def __post_init__(self) -> None:
@@ -204,6 +205,7 @@ class Provider:
         """Forget the switches, not what was issued."""
         self.claims.clear()
         self.answers.clear()
+        self.answered.clear()
         self.algorithm = "ES256"
 
     def answer(self, path: str, status: int, body: str = "{}", wait: float = 0.0) -> None:
@@ -226,6 +228,14 @@ class Provider:
         }
         algorithms = {"id_token_signing_alg_values_supported": ["ES256", "ES256K"]}
         return {"issuer": self.url, **{name: self.url + path for name, path in paths.items()}, **algorithms}
+
+    def rotate_key(self) -> None:
+        """Sign with another key from now on."""
+        self.key = ECKey.generate_key("P-256", {"kid": f"k{time.time_ns()}"})
+
+    def key_set(self) -> dict[str, Any]:
+        """Return the public keys."""
+        return {"keys": [key.as_dict(private=False) for key in (self.key, self.secp)]}
 
     def token(self, value: str) -> Token | None:
         return next((token for token in self.tokens if value in (token.access_token, token.refresh_token)), None)
@@ -273,20 +283,21 @@ class Provider:
             time.sleep(wait)
             return Response(body, status, content_type="application/json")
 
+        @app.after_request
+        def noted(response: Response) -> Response:
+            self.answered[request.path, response.status_code] += 1
+            return response
+
         @app.get("/authorize")
         def authorize() -> Response:
-            granted: dict[str, Any] = {"grant_user": "user"}
-            if AUTHLIB >= (1, 6):
-                granted["grant"] = server.get_consent_grant(end_user="user")
-            return server.create_authorization_response(**granted)
+            return authorization_response(server, "user", server.get_consent_grant(end_user="user"))
 
         # Bound methods would be those of the moment: tests instrument later.
         app.post("/token", endpoint="token")(lambda: server.create_token_response())  # noqa: PLW0108 see above
         app.post("/revoke", endpoint="revoke")(lambda: server.create_endpoint_response("revocation"))
         app.post("/introspect", endpoint="introspect")(lambda: server.create_endpoint_response("introspection"))
         app.add_url_rule("/metadata", "metadata", lambda: jsonify(self.metadata()))
-        keys = [key.as_dict(private=False) for key in (self.key, self.secp)]
-        app.add_url_rule("/jwks", "jwks", lambda: jsonify(keys=keys))
+        app.add_url_rule("/jwks", "jwks", lambda: jsonify(self.key_set()))
         app.add_url_rule("/userinfo", "userinfo", lambda: jsonify(sub="user"))
         app.add_url_rule("/api", "api", lambda: jsonify(token=request.headers.get("Authorization", "")))
         app.add_url_rule("/register", "register", lambda: (jsonify(client_id="new"), 201), methods=["POST"])

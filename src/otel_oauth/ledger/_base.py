@@ -72,6 +72,7 @@ class LedgerBase:
         self._store = store
         self._refresh_lifetime = refresh_lifetime
         self._clients: dict[bytes, float] = {}
+        self._ran_out: list[bytes] = []
         self._lock = threading.Lock()
 
     @property
@@ -158,6 +159,7 @@ class LedgerBase:
         except StoreError as error:
             self._degrade(error)
             return 0
+        self._ran_out = [record for kind, record in gone if kind is Kind.FLOW and record]
         return sum(kind is Kind.PKCE for kind, _ in gone)
 
     def count(self, kind: Kind) -> int:
@@ -183,6 +185,7 @@ class LedgerBase:
         """Make the ledger usable in a forked child."""
         self._lock = threading.Lock()
         self._clients = {}
+        self._ran_out = []
         try:
             self._store.after_fork()
         except StoreError as error:

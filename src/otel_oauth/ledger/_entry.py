@@ -57,10 +57,12 @@ class Entry(NamedTuple):
     """The record of one digest. Times are seconds since the epoch; digests are 16 keyed bytes, zero where not known.
 
     ``method`` is 0 for no challenge, 1 plain, 2 S256 (for a state: 1 with a verifier). ``generation`` counts
-    rotations within the family. For a family's memory it is the newest one, ``flag`` tells whether that one
-    was presented yet, ``issued_at`` is the time of the last critical verdict and ``changed_at`` that of the
-    last rotation. ``owner`` is the client (server side) or the session (client side), ``peer`` the other
-    token of a pair or the code that a state was consumed with, ``place`` the host of the redirect URI.
+    rotations within the family. For a state ``flag`` tells whether it came back without being accepted, for a
+    refresh token whether it was accepted although it had been revoked. For a family's memory ``generation`` is
+    the newest one, ``flag`` tells whether that one was presented yet, ``issued_at`` is the time of the last
+    critical verdict and ``changed_at`` that of the last rotation. ``owner`` is the client (server side) or the
+    session (client side), ``peer`` the other token of a pair or the code that a state was consumed with,
+    ``place`` the host of the redirect URI.
     """
 
     status: int = Status.ISSUED

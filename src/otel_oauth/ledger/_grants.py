@@ -18,7 +18,7 @@ UNKNOWN_LIFETIME = 24 * 3600.0
 """The lifetime of an access token that came without ``expires_in``."""
 
 _LONGEST = 10 * 365 * 24 * 3600.0
-_UNTIL = struct.Struct("<d")
+_ACCESS = struct.Struct("<d16s")
 _METHODS = {"plain": 1, "S256": 2}
 _METHOD_NAMES = ("none", "plain", "S256")
 
@@ -122,7 +122,7 @@ class Grants(LedgerBase):
                 _redeem_code(txn, code.digest, now)
             if gone is not None:
                 txn.delete(Kind.ACCESS, gone)
-            txn.put(Kind.ACCESS, access, _UNTIL.pack(access_until), access_until)
+            txn.put(Kind.ACCESS, access, _ACCESS.pack(access_until, owner), access_until)
             generation, family = 0, code.digest if code is not None else None
             if parent is not None and parent.entry is not None:
                 family = parent.entry.family
@@ -131,7 +131,7 @@ class Grants(LedgerBase):
                     generation += 1
                     _rotate(txn, parent.digest, now)
                 else:
-                    _put_status(txn, Kind.REFRESH, parent.digest, Status.REDEEMING, Status.ISSUED)
+                    _keep_in_use(txn, parent.digest)
             if refresh is None:
                 return
             family = family or refresh
@@ -200,7 +200,7 @@ class Grants(LedgerBase):
             access = txn.get(Kind.ACCESS, digest)
             if access is not None:
                 txn.delete(Kind.ACCESS, digest)
-                return "access_token" if _UNTIL.unpack(access)[0] > now else None
+                return "access_token" if _ACCESS.unpack(access)[0] > now else None
             found = txn.get(Kind.REFRESH, digest)
             if found is None:
                 return None
@@ -217,8 +217,9 @@ class Grants(LedgerBase):
 
     def owner_differs(self, token: str, client_id: str) -> bool:
         """Tell whether a token is known and belongs to another client."""
-        entry = self._get(Kind.REFRESH, self.digest(b"token", token))
-        return entry is not None and entry.owner != self.digest(b"client", client_id)
+        digest = self.digest(b"token", token)
+        owner = self._transact(lambda txn: _owner(txn, digest))
+        return owner is not None and owner != self.digest(b"client", client_id)
 
     def retire(self, access_token: str) -> None:
         """Take an access token out of the count of active ones: it was replaced or revoked."""
@@ -240,6 +241,26 @@ def _put_status(  # noqa: PLR0913, PLR0917 the key of a record, and the change o
         if entry.status in (before, after):
             changed = entry._replace(status=after, changed_at=changed_at)
             txn.put(kind, digest, changed.pack(), kept_until(kind, entry))
+
+
+def _keep_in_use(txn: Transaction, digest: bytes) -> None:
+    # It was accepted and not rotated: if it counted as revoked, its server does not really revoke.
+    found = txn.get(Kind.REFRESH, digest)
+    entry = Entry() if found is None else Entry.unpack(found)
+    if entry.status == Status.REVOKED:
+        txn.put(Kind.REFRESH, digest, entry._replace(status=Status.ISSUED, flag=1).pack(), entry.expires_at)
+        txn.put(Kind.LIVE_REFRESH, digest, b"", entry.expires_at)
+        txn.put(Kind.LIVE_FAMILY, entry.family, b"", entry.expires_at)
+    else:
+        _put_status(txn, Kind.REFRESH, digest, Status.REDEEMING, Status.ISSUED)
+
+
+def _owner(txn: Transaction, digest: bytes) -> bytes | None:
+    access, refresh = txn.get(Kind.ACCESS, digest), txn.get(Kind.REFRESH, digest)
+    if access is not None:
+        owner: bytes = _ACCESS.unpack(access)[1]
+        return owner
+    return None if refresh is None else Entry.unpack(refresh).owner
 
 
 def _redeem_code(txn: Transaction, digest: bytes, now: float) -> None:

@@ -31,7 +31,8 @@ class States(LedgerBase):
 
         def change(txn: Transaction) -> None:
             txn.put(Kind.STATE, digest, entry.pack(), entry.expires_at + MEMORY_SECONDS)
-            txn.put(Kind.FLOW, digest, b"", entry.expires_at)
+            # A flow that runs out is looked up by this: whether it ever came back.
+            txn.put(Kind.FLOW, digest, digest, entry.expires_at)
             if verifier:
                 txn.put(Kind.PKCE, digest, b"", entry.expires_at)
 
@@ -49,6 +50,24 @@ class States(LedgerBase):
     def drop_state(self, state: str | Sighting) -> bool:
         """Mark a state as dropped unused; tell whether its PKCE state was still pending."""
         return self._end_state(state, Status.DROPPED, b"\0" * 16)
+
+    def came_back(self, state: str | Sighting) -> None:
+        """Remember that a pending state came back without being accepted: its login is not abandoned."""
+        digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
+
+        def change(txn: Transaction) -> None:
+            found = txn.get(Kind.STATE, digest)
+            entry = None if found is None else Entry.unpack(found)
+            if entry is not None and entry.status == Status.ISSUED and not entry.flag:
+                txn.put(Kind.STATE, digest, entry._replace(flag=1).pack(), kept_until(Kind.STATE, entry))
+
+        self._transact(change)
+
+    def abandoned(self) -> list[Entry]:
+        """Return the states that the last :meth:`purge` found run out and that never came back, once."""
+        digests, self._ran_out = self._ran_out, []
+        found = [self._get(Kind.STATE, digest) for digest in digests]
+        return [entry for entry in found if entry is not None and entry.status == Status.ISSUED and not entry.flag]
 
     def _end_state(self, state: str | Sighting, status: Status, peer: bytes) -> bool:
         digest = self.digest(b"state", state) if isinstance(state, str) else state.digest

@@ -95,6 +95,7 @@ class Callback(Recorded):
         sighting = ledger.sight_state(state)
         case = judge.state(StatePresented(sighting, ledger.digest(b"code", code), session_empty))
         self._refuse(case, sighting.entry)
+        ledger.came_back(state)
         if case is cases.STATE_EXPIRED:
             self._operation.facts["pending"] = ledger.drop_state(state)
 
@@ -108,6 +109,7 @@ class Callback(Recorded):
     def _provider_refused(self, error: str, state: str) -> None:
         self._operation.facts["error"] = vocabulary.rfc_error(error)
         entry = self._telemetry.ledger.sight_state(state).entry if state else None
+        self._telemetry.ledger.came_back(state)
         if error in vocabulary.CANCELLED_ERRORS:
             self._refuse(cases.CALLBACK_CANCELLED, entry)
             self._operation.facts["outcome"] = "cancelled"
@@ -139,7 +141,8 @@ class Callback(Recorded):
         facts["flow"] = not self._refused
         began, waited = self._operation.local, facts.get("flow_seconds")
         if isinstance(began, float) and isinstance(waited, float):
-            facts["flow_seconds"] = waited + time.perf_counter() - began
+            machine = facts["machine_seconds"] = time.perf_counter() - began
+            facts["flow_seconds"] = waited + machine
 
 
 class ProviderCall(Recorded):

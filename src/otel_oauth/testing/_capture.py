@@ -57,6 +57,7 @@ class Capture:
 
     def close(self) -> None:
         """Shut the providers down and close the ledger."""
+        self.telemetry.postponed.flush()
         self.meter_provider.shutdown()
         self.tracer_provider.shutdown()
         self.telemetry.close()

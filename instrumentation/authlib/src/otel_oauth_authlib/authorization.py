@@ -1,10 +1,11 @@
-"""The authorization endpoint: when an authorization counts as started."""
+"""The authorization endpoint: when an authorization counts as started, and the tokens of its answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from otel_oauth import settle
+from otel_oauth_authlib.grants import issued_tokens
 from otel_oauth_authlib.requests import EndpointRequest, parameter
 
 if TYPE_CHECKING:
@@ -16,7 +17,13 @@ _REFUSED = frozenset(
 
 
 def settle_authorization(operation: Operation, notes: EndpointRequest) -> None:
-    """Count an authorization of a known client once, whichever of consent page and response comes first."""
+    """Count an authorization of a known client once, whichever of consent page and response comes first.
+
+    A token that goes out with the answer (implicit and hybrid grants) is told to the ledger.
+    """
+    if notes.token and not notes.error:
+        settle.issued(operation, issued_tokens(notes))
+        notes.token = {}
     request = notes.request
     if request is None or not notes.queried_client or notes.error in _REFUSED:
         return

@@ -6,16 +6,18 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, judge, kinds, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth_authlib import framework
+from otel_oauth_authlib.arrivals import Arrived, arrived_at_django, arrived_at_flask, arrived_at_starlette
+from otel_oauth_authlib.own_tokens import text
 from otel_oauth_authlib.registered import registered_facts
-from otel_oauth_authlib.states import StateLookup, refuse, time_flow
+from otel_oauth_authlib.states import StateLookup, adopt_integration, refuse, time_flow
 
 if TYPE_CHECKING:
     from otel_oauth.cases import Case
@@ -23,74 +25,72 @@ if TYPE_CHECKING:
 _ERROR_SECONDS = 3600.0
 
 
-class Returned(NamedTuple):
-    """What the user's browser brought back (RFC 6749 section 4.1.2, RFC 9207)."""
-
-    method: str = "GET"
-    error: str = ""
-    state: str = ""
-    code: str = ""
-    issuer: str = ""
-
-
-@dataclass
+@dataclass(kw_only=True)
 class Callback(StateLookup):
     """Notes of one callback, kept on its operation and never exported.
 
-    :param code: the digest of the code.
+    :param arrived: the HTTP request.
+    :param code: the digest of the code; ``None`` if it could not be read.
     :param error: the error code that came instead of a code.
     :param issuer: the issuer that names itself in the response; empty if it does not.
-    :param began: when the callback arrived.
+    :param request: the operation that counts the HTTP request, if it ends with this callback.
     """
 
-    code: bytes = b""
+    arrived: Arrived
+    code: bytes | None = None
     error: str = ""
     issuer: str = ""
-    began: float = 0.0
+    began: float = field(default_factory=time.time)
+    request: Operation | None = None
 
 
-def _returned_to_flask(_call: Call) -> Returned | None:
-    import flask  # noqa: PLC0415 only an application that uses Flask gets here
-
-    if not flask.has_request_context():
-        return None
-    request = flask.request
-    posted = request.method != "GET"
-    values = request.form if posted else request.args
-    error = "" if posted else values.get("error", "")
-    return Returned(request.method, error, values.get("state", ""), values.get("code", ""), values.get("iss", ""))
-
-
-def callback_hook(read: Callable[[Call], Returned | None]) -> Hook:
+def callback_hook(read: Callable[[Call], Arrived | None]) -> Hook:
     """Return the hook of ``authorize_access_token`` of one framework, given how its request is read."""
 
     def begin(call: Call) -> Operation | None:
-        returned = read(call)
-        if returned is None:
+        arrived = read(call)
+        if arrived is None:
             return None
-        _count_http_request(call, returned.method)
-        ledger = call.telemetry.ledger
+        adopt_integration(call)
+        request = _count_http_request(call, arrived)
         operation = call.telemetry.operation(kinds.CALLBACK, **registered_facts(call))
-        operation.local = Callback(
-            ledger.sight_state(returned.state),
-            code=ledger.digest(b"code", returned.code),
-            error=returned.error,
-            issuer=returned.issuer,
-            began=time.time(),
-        )
+        callback = operation.local = Callback(arrived=arrived, request=request)
+        if not arrived.posted:
+            _read(operation, callback, arrived.query)
+            callback.error = text(arrived.query.get("error"))
         return operation
 
     return Hook(begin, _handled)
 
 
-def _count_http_request(call: Call, method: str) -> None:
-    """Count the HTTP request that this callback is, once however often it is handled, when its response is there."""
-    if framework.pending_operation(call) is not None:
-        return
-    request = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, endpoint="callback", method=method)
+def _read(operation: Operation, callback: Callback, values: Mapping[str, Any]) -> None:
+    """Read what the user's browser brought back (RFC 6749 section 4.1.2, RFC 9207)."""
+    ledger = operation.telemetry.ledger
+    if callback.state is None:
+        callback.state = ledger.sight_state(text(values.get("state")))
+    callback.code = ledger.digest(b"code", text(values.get("code")))
+    callback.issuer = text(values.get("iss"))
+
+
+def _count_http_request(call: Call, arrived: Arrived) -> Operation | None:
+    """Count the HTTP request that this callback is, once however often it is handled.
+
+    Flask tells the status of its response; elsewhere the request counts as answered when the callback is handled,
+    and the operation that counts it is returned.
+    """
+    if arrived.request is None:
+        if framework.pending_operation(call) is not None:
+            return None
+    elif arrived.request in call.hooks.notes:
+        return None
+    request = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, endpoint="callback", method=arrived.method)
     request.start()
     request.suspend()
-    framework.defer(call, request)
+    if arrived.request is None:
+        framework.defer(call, request)
+        return None
+    call.hooks.notes[arrived.request] = True
+    return request
 
 
 def _handled(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
@@ -99,24 +99,55 @@ def _handled(call: Call, result: Any, error: BaseException | None) -> None:  # n
         return
     callback = operation.local
     operation.facts["handled"] = "true" if error is None else "false"
+    if callback.arrived.posted and callback.asked:
+        # Authlib has read the form by now: to read it first could change what the application sees of a bad one.
+        form = callback.arrived.form()
+        if form is not None:
+            _read(operation, callback, form)
     if callback.found:
         _end_flow(call, operation, callback, result)
     elif callback.asked:
-        cache = bool(getattr(getattr(call.instance, "framework", None), "cache", None))
-        presented = judge.StatePresented(callback.state, callback.code, callback.session_empty)
-        refuse(operation, presented, callback, cache=cache)
+        _refuse(call, operation, callback)
     elif callback.error:
         _answered_with_error(operation, callback)
+    if callback.request is not None:
+        _answered(callback.request, error)
+
+
+def _answered(request: Operation, error: BaseException | None) -> None:
+    """Complete the HTTP request where the framework does not tell its status.
+
+    An OAuth error is what applications are told to catch: a refusal. A framework's exception may name its status.
+    Anything else is taken for a failure.
+    """
+    named = getattr(error, "status_code", None)
+    refused = isinstance(getattr(error, "error", None), str)
+    status = 200 if error is None else named if isinstance(named, int) else 400 if refused else 500
+    request.facts["http_status"] = str(status)
+    request.facts["status"] = "success" if error is None else "failure"
+    request.complete()
+
+
+def _refuse(call: Call, operation: Operation, callback: Callback) -> None:
+    state = callback.state
+    if state is None:
+        return
+    cache = bool(getattr(getattr(call.instance, "framework", None), "cache", None))
+    code = callback.code
+    if code is None:
+        # Nothing says that it is another one: the benign twin.
+        code = b"" if state.entry is None else state.entry.peer
+    refuse(operation, judge.StatePresented(state, code, callback.session_empty), callback, cache=cache)
 
 
 def _end_flow(call: Call, operation: Operation, callback: Callback, result: Any) -> None:  # noqa: ANN401 the token
-    facts, entry = operation.facts, callback.state.entry
-    call.telemetry.ledger.consume_state(callback.state, callback.code)
+    facts, state = operation.facts, callback.state
+    entry = None if state is None else state.entry
+    if state is not None:
+        call.telemetry.ledger.consume_state(state, callback.code or b"\0" * 16)
     facts["pkce_ok"] = callback.verifier
     facts["flow"] = True
-    began = time_flow(operation, entry, callback.started)
-    if began:
-        facts["user_seconds"] = max(0.0, callback.began - began)
+    time_flow(operation, entry, callback.began, callback.started)
     if not isinstance(result, Mapping) or not result.get("access_token"):
         facts["status"] = "failure"
     operation.judge(_issuer_case(call.instance, callback))
@@ -124,18 +155,21 @@ def _end_flow(call: Call, operation: Operation, callback: Callback, result: Any)
 
 def _answered_with_error(operation: Operation, callback: Callback) -> None:
     operation.facts["error"] = vocabulary.rfc_error(callback.error)
-    entry = callback.state.entry
+    ledger, state = operation.telemetry.ledger, callback.state
+    if state is None:
+        return
+    entry = state.entry
+    ledger.came_back(state)
     if callback.error in vocabulary.CANCELLED_ERRORS:
         operation.facts["outcome"] = "cancelled"
         operation.link(entry)
         operation.judge(cases.CALLBACK_CANCELLED)
         return
-    now = time.time()
-    pending = entry is not None and entry.status == Status.ISSUED and entry.expires_at > now
+    pending = entry is not None and entry.status == Status.ISSUED and entry.expires_at > time.time()
     # Authlib leaves the state where it is: a reload of the page is the same failure.
-    if pending and operation.telemetry.ledger.first(f"error {callback.state.digest.hex()}", _ERROR_SECONDS):
+    if pending and ledger.first(f"error {state.digest.hex()}", _ERROR_SECONDS):
         operation.judge(cases.CALLBACK_ERROR)
-        time_flow(operation, entry)
+        time_flow(operation, entry, callback.began)
 
 
 def _issuer_case(app: Any, callback: Callback) -> Case | None:  # noqa: ANN401 Authlib's registered client
@@ -195,8 +229,16 @@ def _has_half_hash(token: Any) -> bool:  # noqa: ANN401 the token response
         return False
 
 
+_INTEGRATIONS = "authlib.integrations"
+_PARSED = Hook(after=_id_token_parsed)
+
 CALLBACK_HOOKS: dict[str, Hook] = {
-    "authlib.integrations.flask_client.apps:FlaskOAuth2App.authorize_access_token": callback_hook(_returned_to_flask),
-    "authlib.integrations.base_client.sync_openid:OpenIDMixin.parse_id_token": Hook(after=_id_token_parsed),
+    f"{_INTEGRATIONS}.flask_client.apps:FlaskOAuth2App.authorize_access_token": callback_hook(arrived_at_flask),
+    f"{_INTEGRATIONS}.django_client.apps:DjangoOAuth2App.authorize_access_token": callback_hook(arrived_at_django),
+    f"{_INTEGRATIONS}.starlette_client.apps:StarletteOAuth2App.authorize_access_token": callback_hook(
+        arrived_at_starlette
+    ),
+    f"{_INTEGRATIONS}.base_client.sync_openid:OpenIDMixin.parse_id_token": _PARSED,
+    f"{_INTEGRATIONS}.base_client.async_openid:AsyncOpenIDMixin.parse_id_token": _PARSED,
 }
 """The callback of each framework's registry, and the validation of its ID token."""

@@ -134,6 +134,12 @@ def _begin_refresh(call: Call) -> Operation:
     return operation
 
 
+def _begin_assertion(call: Call) -> Operation:
+    """See the grant that a client asserts its own identity with (RFC 7521): Authlib calls that a refresh."""
+    session = call.instance
+    return _open_exchange(call, getattr(session, "token_endpoint", None), text(getattr(session, "grant_type", None)))
+
+
 def _response_parsed(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
     """See the response itself: an application's callback may still fail after it, and lose the rotated token."""
     operation = current_operation()
@@ -179,7 +185,7 @@ def _end_flow(operation: Operation, exchange: Exchange, error: BaseException | N
     if exchange.state is None:
         return
     facts["pkce_ok"] = ledger.consume_state(exchange.state, exchange.code)
-    time_flow(operation, exchange.state.entry)
+    time_flow(operation, exchange.state.entry, exchange.began)
 
 
 # A token that has expired and cannot be refreshed ---------------------------------------------------------------------
@@ -237,6 +243,7 @@ def _introspected(call: Call, _result: Any, error: BaseException | None) -> None
 
 _ASYNC_SESSION = "authlib.integrations.httpx_client.oauth2_client:AsyncOAuth2Client"
 _SESSION = "authlib.oauth2.client:OAuth2Client"
+_ASSERTION = "authlib.oauth2.rfc7521.client:AssertionClient"
 
 CLIENT_HOOKS: dict[str, Hook] = {
     f"{_SESSION}.create_authorization_url": Hook(_begin_authorization, _authorization_created),
@@ -245,6 +252,8 @@ CLIENT_HOOKS: dict[str, Hook] = {
     f"{_SESSION}.parse_response_token": Hook(after=_response_parsed),
     f"{_SESSION}.ensure_active_token": Hook(after=_not_refreshed),
     f"{_ASYNC_SESSION}.ensure_active_token": Hook(after=_not_refreshed_async),
+    f"{_ASSERTION}.refresh_token": Hook(_begin_assertion, _exchanged),
+    f"{_ASSERTION}.parse_response_token": Hook(after=_response_parsed),
     f"{_SESSION}.revoke_token": Hook(_begin_revocation, _revoked),
     f"{_SESSION}.introspect_token": Hook(_begin_introspection, _introspected),
     **REQUEST_HOOKS,

@@ -1,4 +1,4 @@
-"""Revocation (RFC 7009), introspection (RFC 7662) and dynamic registration (RFC 7591)."""
+"""Revocation (RFC 7009), introspection (RFC 7662), dynamic registration (RFC 7591), device authorization (RFC 8628)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from otel_oauth import cases
 from otel_oauth.catalogue import ENDPOINTS, OTHER
 from otel_oauth.hooks import Call, Hook
+from otel_oauth_authlib import configuration
+from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
 from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request, form_parameter
 from otel_oauth_authlib.storage import storage_hook
 
@@ -35,6 +37,7 @@ def _token_about_to_be_revoked(call: Call) -> None:
     operation, notes = endpoint_operation(), endpoint_request()
     if operation is None or notes is None or operation.facts.get("endpoint") != "revocation":
         return
+    notes.revoking = True
     alive = call.telemetry.ledger.revoke(form_parameter(notes.request, "token") or "")
     token = call.argument(0, "token")
     notes.revoked_before = alive is None and bool(token.is_revoked())
@@ -72,6 +75,7 @@ ENDPOINT_CALLBACKS: dict[str, Hook] = {
     "query_token": storage_hook("query_token", after=_token_queried),
     "revoke_token": storage_hook("revoke_token", before=_token_about_to_be_revoked, after=_token_revoked),
     "save_client": storage_hook("save_client", after=_client_saved),
+    "save_device_credential": storage_hook("save_device_code"),
     "create_introspection_payload": Hook(after=_payload_created),
 }
 """The callbacks of endpoint classes, hooked where the application defines them."""
@@ -81,7 +85,9 @@ def adopt(call: Call) -> None:
     """Adopt the classes of the endpoints that are registered with the server."""
     for registered in getattr(call.instance, "_endpoints", {}).values():
         for endpoint in registered if isinstance(registered, list) else [registered]:
-            call.hooks.adopt(endpoint if isinstance(endpoint, type) else type(endpoint), ENDPOINT_CALLBACKS)
+            cls = endpoint if isinstance(endpoint, type) else type(endpoint)
+            managed = hasattr(cls, "create_configuration_response")
+            call.hooks.adopt(cls, CONFIGURATION_CALLBACKS if managed else ENDPOINT_CALLBACKS)
 
 
 def begin(operation: Operation, name: object) -> None:
@@ -95,5 +101,12 @@ def settle(operation: Operation, notes: EndpointRequest, status: int) -> None:
     facts = operation.facts
     if status >= _CLIENT_ERROR:
         facts["revoked"] = facts["client_type"] = False
-        if facts.get("endpoint") == "revocation" and notes.found and notes.error == "invalid_grant":
+        refused_owner = facts.get("endpoint") == "revocation" and notes.found and notes.error == "invalid_grant"
+        if refused_owner or configuration.of_other_client(notes):
+            operation.judge(cases.TOKEN_OF_OTHER_CLIENT)
+    elif facts.get("endpoint") == "revocation" and not notes.revoking and notes.client_id:
+        # A store that looks only among the client's own tokens does not find it, and Authlib before 1.3.2 answers as if
+        # it had not been found; the ledger knows whose it is.
+        token = form_parameter(notes.request, "token") or ""
+        if operation.telemetry.ledger.owner_differs(token, notes.client_id):
             operation.judge(cases.TOKEN_OF_OTHER_CLIENT)

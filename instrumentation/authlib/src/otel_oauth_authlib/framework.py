@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from otel_oauth.hooks import Call
     from otel_oauth.operation import Operation
 
-_ENVIRON_KEY = "otel_oauth.authorization"
+_ENVIRON_KEY = "otel_oauth.endpoint"
 
 
 def _flask_request() -> Any:  # noqa: ANN401 Flask's request, if there is one
@@ -19,28 +19,43 @@ def _flask_request() -> Any:  # noqa: ANN401 Flask's request, if there is one
     return flask.request
 
 
-def pending_operation(call: Call) -> Operation | None:
-    """Return the operation of the authorization request that this HTTP request already opened on the same server."""
-    request = _flask_request()
-    if request is None:
-        return None
-    server, operation = request.environ.get(_ENVIRON_KEY, (None, None))
-    return operation if server is call.instance else None
+def pending_operation(call: Call, *marks: object, endpoint: str = "callback") -> Operation | None:
+    """Return the operation that this HTTP request already opened for the same endpoint of the same object.
 
-
-def defer(call: Call, operation: Operation) -> None:
-    """Under Flask, complete the operation when the HTTP response is there, with its status.
-
-    An application shows the consent page and answers the authorization in one or in two HTTP requests; each
-    counts once.
+    :param marks: what this call has in common with the one before: the framework's request, the grant.
     """
     request = _flask_request()
-    if request is None or operation.deferred:
-        return
-    operation.deferred = True
-    request.environ[_ENVIRON_KEY] = (call.instance, operation)
-    complete = _completion(operation)
-    sys.modules["flask"].after_this_request(complete)
+    if request is not None:
+        opened_by, operation = request.environ.get(_ENVIRON_KEY, (None, None))
+        same = operation is not None and opened_by is call.instance and operation.facts["endpoint"] == endpoint
+        return operation if same else None
+    waiting = call.telemetry.postponed.back(*(mark for mark in marks if mark is not None))
+    if waiting is None:
+        return None
+    if getattr(waiting.local, "server", None) is not call.instance or waiting.facts["endpoint"] != endpoint:
+        waiting.complete_as_left()
+        return None
+    waiting.deferred = False
+    return waiting
+
+
+def defer(call: Call, operation: Operation, *marks: object) -> None:
+    """Complete the operation when the HTTP response is there, if that can be known.
+
+    An application shows the consent page and answers the authorization in one or in two HTTP requests; each
+    counts once. Under Flask the response itself tells the status.
+
+    :param marks: what the next call of the same HTTP request would bring; none if there is no next call.
+    """
+    request = _flask_request()
+    if request is None:
+        marks = tuple(mark for mark in marks if mark is not None)
+        operation.deferred = call.telemetry.postponed.wait(operation, *marks)
+    elif not operation.deferred:
+        operation.deferred = True
+        request.environ[_ENVIRON_KEY] = (call.instance, operation)
+        complete = _completion(operation)
+        sys.modules["flask"].after_this_request(complete)
 
 
 def _completion(operation: Operation) -> Any:  # noqa: ANN401 a callback of Flask's type

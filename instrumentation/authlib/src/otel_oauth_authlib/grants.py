@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import judge, settle, vocabulary
+from otel_oauth import cases, judge, settle, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.judge import CodePresented, RefreshPresented
-from otel_oauth.ledger import Kind
+from otel_oauth.ledger import Kind, Status
 from otel_oauth.settle import IssuedTokens
 from otel_oauth_authlib.requests import (
     EndpointRequest,
+    client_known,
     endpoint_operation,
     endpoint_request,
     form_parameter,
+    id_of,
     parameter,
 )
 from otel_oauth_authlib.storage import storage_hook
@@ -128,6 +130,34 @@ def token_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
         notes.token = token
 
 
+# Device codes, assertions, nonces -------------------------------------------------------------------------------------
+
+
+def _device_code_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's credential
+    notes = endpoint_request()
+    if notes is not None:
+        notes.device_found = bool(result)
+
+
+def _issuer_resolved(call: Call, result: Any) -> None:  # noqa: ANN401 the application's client object
+    if result:
+        client_known(call, id_of(result))
+
+
+def _jti_checked(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
+    operation = endpoint_operation()
+    if operation is not None and not result:
+        operation.judge(cases.ASSERTION_REPLAYED)
+
+
+def _nonce_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
+    operation = endpoint_operation()
+    if operation is not None and result:
+        operation.judge(cases.NONCE_REPLAYED)
+
+
+_NONCE_HOOK = storage_hook("query_nonce", after=_nonce_queried)
+
 GRANT_CALLBACKS: dict[str, Hook] = {
     "query_authorization_code": storage_hook("query_code", before=_code_presented, after=_code_queried),
     "save_authorization_code": storage_hook("save_code", after=_code_saved),
@@ -136,11 +166,22 @@ GRANT_CALLBACKS: dict[str, Hook] = {
     "revoke_old_credential": storage_hook("revoke_token", after=_old_credential_revoked),
     "authenticate_user": storage_hook("query_user", before=_user_asked),
     "save_token": storage_hook("save_token", after=token_saved),
+    "query_device_credential": storage_hook("query_device_code", after=_device_code_queried),
+    "query_user_grant": storage_hook("query_user"),
+    "resolve_issuer_client": storage_hook("query_client", after=_issuer_resolved),
+    "check_jti": storage_hook("query_jti", after=_jti_checked),
+    "exists_nonce": _NONCE_HOOK,
 }
 """The callbacks of grant classes, hooked where the application defines them."""
 
-CHALLENGE_CALLBACKS: dict[str, Hook] = {"validate_code_verifier": Hook(after=_verifier_checked)}
-"""The check of PKCE extensions (RFC 7636)."""
+CHALLENGE_CALLBACKS: dict[str, Hook] = {
+    "validate_code_verifier": Hook(after=_verifier_checked),
+    "exists_nonce": _NONCE_HOOK,
+}
+"""The checks of a grant's extensions: PKCE (RFC 7636), the nonce of OpenID Connect."""
+
+CLIENT_AUTH_CALLBACKS: dict[str, Hook] = {"validate_jti": storage_hook("query_jti", after=_jti_checked)}
+"""The check of client assertions (RFC 7523)."""
 
 
 # What the request came to ---------------------------------------------------------------------------------------------
@@ -151,7 +192,7 @@ def settle_token_request(operation: Operation, notes: EndpointRequest, status: i
     request = notes.request
     grant_type = None if request is None else parameter(request, "grant_type")
     operation.facts["grant_type"] = vocabulary.grant_type(grant_type)
-    tokens = _issued(notes)
+    tokens = issued_tokens(notes)
     if notes.code is not None:
         operation.facts["verifier"] = bool(form_parameter(request, "code_verifier"))
         _compare_redirect(operation.telemetry.ledger, notes, notes.code, accepted=status < settle.CLIENT_ERROR)
@@ -160,6 +201,8 @@ def settle_token_request(operation: Operation, notes: EndpointRequest, status: i
         _settle_refresh(operation, notes, tokens, status)
     elif status < settle.CLIENT_ERROR:
         settle.issued(operation, tokens)
+    elif notes.device_found and notes.error == "unauthorized_client":
+        operation.judge(cases.TOKEN_OF_OTHER_CLIENT)
 
 
 def _settle_refresh(operation: Operation, notes: EndpointRequest, tokens: IssuedTokens, status: int) -> None:
@@ -167,7 +210,10 @@ def _settle_refresh(operation: Operation, notes: EndpointRequest, tokens: Issued
     presented.error = notes.error
     settle.refresh(operation, presented, tokens, status, replaced=notes.old_credential_revoked)
     if status < settle.CLIENT_ERROR and notes.old_credential_revoked and not tokens.refresh_token:
-        operation.telemetry.ledger.revoke(form_parameter(notes.request, "refresh_token") or "")
+        entry = presented.sighting.entry if presented.sighting is not None else None
+        # It was accepted after it had been revoked once: revoke_old_credential of this server does nothing.
+        if entry is None or not (entry.flag or entry.status == Status.REVOKED):
+            operation.telemetry.ledger.revoke(form_parameter(notes.request, "refresh_token") or "")
 
 
 def _compare_redirect(ledger: Ledger, notes: EndpointRequest, presented: CodePresented, *, accepted: bool) -> None:
@@ -181,13 +227,15 @@ def _compare_redirect(ledger: Ledger, notes: EndpointRequest, presented: CodePre
     presented.redirect = "host" if differs else "other"
 
 
-def _issued(notes: EndpointRequest) -> IssuedTokens:
+def issued_tokens(notes: EndpointRequest) -> IssuedTokens:
+    """Return the tokens that were saved in this request, as they are settled."""
+    client_id = notes.client_id or notes.queried_client
     access, refresh = notes.token.get("access_token"), notes.token.get("refresh_token")
     expires_in = notes.token.get("expires_in")
     if not isinstance(access, str):
-        return IssuedTokens(notes.client_id)
+        return IssuedTokens(client_id)
     return IssuedTokens(
-        notes.client_id,
+        client_id,
         access,
         float(expires_in) if isinstance(expires_in, (int, float)) else None,
         refresh if isinstance(refresh, str) else None,

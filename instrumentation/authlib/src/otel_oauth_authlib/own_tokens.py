@@ -31,6 +31,7 @@ class Exchange(RequestNote):
     :param code: the digest of the code that came with it.
     :param mismatched: what the ledger knows of the state that came back in the response's URL.
     :param ends_flow: the operation ends a flow of its own (no callback of a registry around it).
+    :param began: when the application asked for the exchange: the user had come back.
     :param parsed: the response was seen when Authlib read it; ``granted``: it held an access token.
     """
 
@@ -43,6 +44,7 @@ class Exchange(RequestNote):
     code: bytes = b"\0" * 16
     mismatched: Sighting | None = None
     ends_flow: bool = False
+    began: float = field(default_factory=time.time)
     parsed: bool = False
     granted: bool = False
 

@@ -10,7 +10,7 @@ from otel_oauth.hooks import Call, Hook
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth_authlib.callback import CALLBACK_HOOKS
 from otel_oauth_authlib.registered import registered_facts, registered_provider
-from otel_oauth_authlib.states import STATE_HOOKS, initiated
+from otel_oauth_authlib.states import STATE_HOOKS, adopt_integration, initiated
 from otel_oauth_authlib.transport import session_note, settle
 
 
@@ -18,6 +18,7 @@ def _registered(call: Call, _result: Any, error: BaseException | None) -> None: 
     """Give a provider and a client their zero series before their first failure."""
     if error is None:
         registered_facts(call)
+        adopt_integration(call)
 
 
 def _session_made(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 a session
@@ -32,6 +33,7 @@ def _begin_authorization(call: Call) -> Operation | None:
     around = current_operation()
     if around is not None and around.kind is kinds.AUTHORIZE:
         return None
+    adopt_integration(call)
     return call.telemetry.operation(kinds.AUTHORIZE, **registered_facts(call))
 
 
@@ -80,18 +82,27 @@ def _key_set_fetched(call: Call, result: Any, error: BaseException | None) -> No
         call.operation.facts.update(provider_error="invalid_response", status="failure")
 
 
-_SYNC = "authlib.integrations.base_client.sync_app:OAuth2Mixin"
-_OPENID = "authlib.integrations.base_client.sync_openid:OpenIDMixin"
-_BASE = "authlib.integrations.base_client.sync_app:OAuth2Base"
+_BASE = "authlib.integrations.base_client"
+_APP: dict[str, Hook] = {
+    "create_authorization_url": Hook(_begin_authorization, _authorization_created),
+    "load_server_metadata": Hook(_begin_discovery, _fetched),
+}
+_OPENID: dict[str, Hook] = {
+    "fetch_jwk_set": Hook(_begin_key_set, _key_set_fetched),
+    "userinfo": Hook(_begin_userinfo, _fetched),
+}
+_TABLES = {
+    "sync_app:OAuth2Mixin": _APP,
+    "async_app:AsyncOAuth2Mixin": _APP,
+    "sync_openid:OpenIDMixin": _OPENID,
+    "async_openid:AsyncOpenIDMixin": _OPENID,
+}
 
 REGISTRY_HOOKS: dict[str, Hook] = {
-    f"{_BASE}.__init__": Hook(after=_registered),
-    f"{_BASE}._get_oauth_client": Hook(after=_session_made),
-    f"{_SYNC}.create_authorization_url": Hook(_begin_authorization, _authorization_created),
-    f"{_SYNC}.load_server_metadata": Hook(_begin_discovery, _fetched),
-    f"{_OPENID}.fetch_jwk_set": Hook(_begin_key_set, _key_set_fetched),
-    f"{_OPENID}.userinfo": Hook(_begin_userinfo, _fetched),
+    f"{_BASE}.sync_app:OAuth2Base.__init__": Hook(after=_registered),
+    f"{_BASE}.sync_app:OAuth2Base._get_oauth_client": Hook(after=_session_made),
+    **{f"{_BASE}.{mixin}.{name}": hook for mixin, table in _TABLES.items() for name, hook in table.items()},
     **STATE_HOOKS,
     **CALLBACK_HOOKS,
 }
-"""What is hooked of the client registries; the async mixins of Starlette are further rows with the same functions."""
+"""What is hooked of the client registries: the sync one of Flask and Django, the async one of Starlette."""

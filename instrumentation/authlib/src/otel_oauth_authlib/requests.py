@@ -11,6 +11,7 @@ from otel_oauth.operation import Operation, current_operation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otel_oauth.hooks import Call
     from otel_oauth.judge import CodePresented, RefreshPresented
 
 
@@ -25,7 +26,10 @@ class EndpointRequest:
     :param code: what is known of a presented code; ``refresh`` likewise of a refresh token.
     :param token: the token that was saved in this request.
     :param found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over
-        when it was revoked; ``revoked_before``: it was revoked already.
+        when it was revoked; ``revoked_before``: it was revoked already; ``revoking``: the store was asked to revoke it.
+    :param device_found: the look-up of a device code returned it.
+    :param registration_token: a registration access token was found, and ``registered`` the client of it;
+        ``permission_asked``: the token was taken to be that client's.
     """
 
     server: Any
@@ -41,19 +45,46 @@ class EndpointRequest:
     found: bool = False
     expired: bool = False
     revoked_before: bool = False
+    revoking: bool = False
+    device_found: bool = False
+    registration_token: bool = False
+    registered: bool = False
+    permission_asked: bool = False
     error: str = ""
 
 
 def endpoint_operation() -> Operation | None:
     """Return the operation of the endpoint request that is under way in this context, or ``None``."""
     operation = current_operation()
-    return None if operation is None else operation.within(kinds.ENDPOINT)
+    while operation is not None and operation.kind is not kinds.ENDPOINT:
+        operation = operation.parent
+    return operation
 
 
 def endpoint_request() -> EndpointRequest | None:
     """Return the notes of the endpoint request that is under way in this context, or ``None``."""
     operation = endpoint_operation()
-    return operation.local if operation is not None and isinstance(operation.local, EndpointRequest) else None
+    notes = None if operation is None else operation.local
+    return notes if isinstance(notes, EndpointRequest) else None
+
+
+def client_known(call: Call, client_id: object) -> None:
+    """Note a client that the application's store returned."""
+    if not isinstance(client_id, str):
+        return
+    telemetry = call.telemetry
+    telemetry.ledger.know_client(client_id)
+    label = telemetry.client(client_id)
+    operation, notes = endpoint_operation(), endpoint_request()
+    if operation is not None and notes is not None:
+        notes.queried_client = client_id
+        operation.facts["client_id"] = label
+
+
+def id_of(client: Any) -> object:  # noqa: ANN401 the application's client object
+    """Return the id of a client, as Authlib asks for it."""
+    read = getattr(client, "get_client_id", None)
+    return read() if callable(read) else None
 
 
 def parameter(request: Any, name: str) -> str | None:  # noqa: ANN401 Authlib's request, of any version

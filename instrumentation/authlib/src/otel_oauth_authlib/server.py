@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 from otel_oauth import kinds, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth_authlib import authorization, endpoints, framework
-from otel_oauth_authlib.grants import CHALLENGE_CALLBACKS, GRANT_CALLBACKS, settle_token_request, token_saved
-from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request
+from otel_oauth_authlib.grants import (
+    CHALLENGE_CALLBACKS,
+    CLIENT_AUTH_CALLBACKS,
+    GRANT_CALLBACKS,
+    settle_token_request,
+    token_saved,
+)
+from otel_oauth_authlib.requests import EndpointRequest, client_known, endpoint_operation, endpoint_request
 from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
@@ -20,16 +26,8 @@ if TYPE_CHECKING:
 
 
 def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's client object
-    client_id = call.argument(0, "client_id")
-    if not result or not isinstance(client_id, str):
-        return
-    telemetry = call.telemetry
-    telemetry.ledger.know_client(client_id)
-    label = telemetry.client(client_id)
-    operation, notes = endpoint_operation(), endpoint_request()
-    if operation is not None and notes is not None:
-        notes.queried_client = client_id
-        operation.facts["client_id"] = label
+    if result:
+        client_known(call, call.argument(0, "client_id"))
 
 
 def _client_authenticated(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's
@@ -77,7 +75,9 @@ def adopt(call: Call) -> None:
     """Adopt the classes that this server works with: its own, its grants', its extensions' and its endpoints'."""
     server, hooks = call.instance, call.hooks
     hooks.adopt(type(server), SERVER_CALLBACKS)
+    methods = getattr(getattr(server, "_client_auth", None), "_methods", {})
     registered = (
+        len(methods),
         len(getattr(server, "_token_grants", ())),
         len(getattr(server, "_authorization_grants", ())),
         len(getattr(server, "_endpoints", ())),
@@ -86,6 +86,9 @@ def adopt(call: Call) -> None:
         return
     hooks.notes[server] = registered
     _adopt_cached_client_auth(call)
+    for method in methods.values():
+        if hasattr(method, "validate_jti"):
+            hooks.adopt(type(method), CLIENT_AUTH_CALLBACKS)
     for table in ("_token_grants", "_authorization_grants"):
         for grant_class, extensions in getattr(server, table, ()):
             hooks.adopt(grant_class, GRANT_CALLBACKS)
@@ -99,11 +102,11 @@ def _adopt_cached_client_auth(call: Call) -> None:
     server = call.instance
     cached = getattr(server, "_client_auth", None)
     before = getattr(cached, "query_client", None)
-    if getattr(before, "__self__", None) is not server:
+    bound_to_it = getattr(before, "__self__", None) is server
+    if cached is None or not bound_to_it:
         return
-    give = partial(setattr, cached, "query_client")
-    give(server.query_client)
-    call.hooks.on_detach(partial(give, before))
+    cached.query_client = server.query_client
+    call.hooks.on_detach(partial(setattr, cached, "query_client", before))
 
 
 # The endpoints ----------------------------------------------------------------------------------------------
@@ -151,41 +154,69 @@ def _token_after(call: Call, result: Any, error: BaseException | None) -> None: 
 
 
 def _authorization_begin(call: Call) -> Operation | None:
-    pending = framework.pending_operation(call)
-    if pending is not None:
-        return pending
-    return begin_endpoint(call, "authorization", "GET")
+    request, grant = call.argument(0, "request"), call.argument(2, "grant")
+    pending = framework.pending_operation(call, request, grant, endpoint="authorization")
+    return pending or begin_endpoint(call, "authorization", "GET")
+
+
+def _consent_begin(call: Call) -> Operation | None:
+    pending = framework.pending_operation(call, call.argument(0, "request"), endpoint="authorization")
+    return pending or begin_endpoint(call, "authorization", "GET")
 
 
 def _authorization_after(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the framework's
     operation = call.operation
     if operation is None or not isinstance(operation.local, EndpointRequest):
         return
-    oauth_error = getattr(error, "error", None)
-    if oauth_error is not None:
-        operation.local.error = str(oauth_error)
-        operation.facts["error"] = vocabulary.rfc_error(oauth_error)
-        operation.facts["http_status"] = str(getattr(error, "status_code", None) or 400)
-        number = end_endpoint(operation, None, None)
-    else:
-        number = end_endpoint(operation, result, error)
+    number = _end_or_refuse(operation, operation.local, result, error)
     authorization.settle_authorization(operation, operation.local)
-    if number < 500:  # noqa: PLR2004 a server error
-        framework.defer(call, operation)
+    _wait_for_response(call, operation, number)
+
+
+def _end_or_refuse(
+    operation: Operation,
+    notes: EndpointRequest,
+    result: Any,  # noqa: ANN401 the framework's
+    error: BaseException | None,
+) -> int:
+    """Settle an OAuth error that is raised to the application as a refusal with the status of Authlib's answer."""
+    oauth_error = getattr(error, "error", None)
+    if oauth_error is None:
+        return end_endpoint(operation, result, error)
+    notes.error = str(oauth_error)
+    operation.facts["error"] = vocabulary.rfc_error(oauth_error)
+    operation.facts["http_status"] = str(getattr(error, "status_code", None) or 400)
+    return end_endpoint(operation, None, None)
+
+
+def _wait_for_response(call: Call, operation: Operation, status: int, *marks: object) -> None:
+    if status < 500:  # noqa: PLR2004 a server error
+        framework.defer(call, operation, *marks)
+    else:
+        operation.deferred = False
+
+
+def _marks(request: object, validated: object) -> tuple[object, ...]:
+    """Return what the next call of the same HTTP request will bring; after a refusal there is none."""
+    return () if validated is None else (request, validated)
 
 
 def _consent_after(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's grant
     operation = call.operation
-    if operation is not None and error is None:
+    if operation is None or not isinstance(operation.local, EndpointRequest):
+        return
+    if error is None:
         operation.facts["http_status"] = "200"
-        if isinstance(operation.local, EndpointRequest):
-            operation.local.request = getattr(result, "request", operation.local.request)
-    _authorization_after(call, None, error)
+        operation.local.request = getattr(result, "request", operation.local.request)
+    number = _end_or_refuse(operation, operation.local, None, error)
+    authorization.settle_authorization(operation, operation.local)
+    _wait_for_response(call, operation, number, *_marks(call.argument(0, "request"), result))
 
 
 def _endpoint_begin(call: Call) -> Operation | None:
-    name = call.argument(0, "name")
-    operation = begin_endpoint(call, endpoints.label(name))
+    name, request = call.argument(0, "name"), call.argument(1, "request")
+    label = endpoints.label(name)
+    operation = framework.pending_operation(call, request, endpoint=label) or begin_endpoint(call, label)
     if operation is not None and isinstance(operation.local, EndpointRequest):
         endpoints.begin(operation, name)
     return operation
@@ -197,14 +228,26 @@ def _endpoint_after(call: Call, result: Any, error: BaseException | None) -> Non
         return
     status = end_endpoint(operation, result, error)
     endpoints.settle(operation, operation.local, status)
+    if result is None or operation.deferred:
+        # The application answers by itself (end session), or has asked before.
+        _wait_for_response(call, operation, status)
+
+
+def _validation_after(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
+    operation = call.operation
+    if operation is None or not isinstance(operation.local, EndpointRequest):
+        return
+    number = _end_or_refuse(operation, operation.local, None, error)
+    _wait_for_response(call, operation, number, *_marks(call.argument(1, "request"), result))
 
 
 _SERVER = "authlib.oauth2.rfc6749.authorization_server:AuthorizationServer."
 
 SERVER_HOOKS: dict[str, Hook] = {
     _SERVER + "create_token_response": Hook(_token_begin, _token_after),
-    _SERVER + "get_consent_grant": Hook(_authorization_begin, _consent_after),
+    _SERVER + "get_consent_grant": Hook(_consent_begin, _consent_after),
     _SERVER + "create_authorization_response": Hook(_authorization_begin, _authorization_after),
     _SERVER + "create_endpoint_response": Hook(_endpoint_begin, _endpoint_after),
+    _SERVER + "validate_endpoint_request": Hook(_endpoint_begin, _validation_after, optional=True),  # Authlib 1.7
 }
 """The template methods of the authorization server, which applications do not override."""

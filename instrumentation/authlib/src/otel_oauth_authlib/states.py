@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from otel_oauth.ledger import Entry, Sighting
 
 _LIFETIME = 3600.0
-_FRAMEWORK_KEYS = frozenset(("_permanent",))
-"""What Flask itself puts into a session that is otherwise empty."""
+_FRAMEWORK_KEYS = frozenset(("_permanent", "_session_expiry"))
+"""What Flask and Django themselves put into a session that is otherwise empty."""
+_UNMARKED = object()
+"""The note of an integration that puts nothing into the session."""
 
 
 @dataclass
 class StateLookup:
     """How the client's integration answered when it was asked for the state of a callback.
 
-    :param state: what the ledger knows of it.
+    :param state: what the ledger knows of it; ``None`` until it is known which one it is.
     :param asked: the integration was asked; ``found``: it had the state.
     :param verifier: a code verifier was kept with it.
     :param marked: the session holds the state although a cache lost its data, or the cache alone held it and lost it.
@@ -33,7 +35,7 @@ class StateLookup:
     :param started: when the flow began, in seconds since the epoch; 0 if the session does not tell.
     """
 
-    state: Sighting
+    state: Sighting | None = None
     asked: bool = False
     found: bool = False
     verifier: bool = False
@@ -52,17 +54,21 @@ def initiated(operation: Operation, state: object, *, verifier: bool, seconds: f
     operation.telemetry.ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=operation.span_ids)
 
 
-def time_flow(operation: Operation, entry: Entry | None, started: float = 0.0) -> float:
-    """Give the operation that ends a flow its duration and the link to its beginning; return when it began, else 0.
+def time_flow(operation: Operation, entry: Entry | None, returned: float, started: float = 0.0) -> None:
+    """Give the operation that ends a flow its duration, split in two, and the link to its beginning.
 
+    :param returned: when the user came back, in seconds since the epoch.
     :param started: when it began, if the session tells; it goes before the ledger, which another worker may not share.
     """
     operation.link(entry)
     began = started or (entry.issued_at if entry is not None else 0.0)
-    if began:
-        operation.facts["flow_timed"] = True
-        operation.facts["flow_seconds"] = max(0.0, time.time() - began)
-    return began
+    if not began:
+        return
+    facts, now = operation.facts, time.time()
+    facts["flow_timed"] = True
+    facts["flow_seconds"] = max(0.0, now - began)
+    facts["user_seconds"] = max(0.0, returned - began)
+    facts["machine_seconds"] = max(0.0, now - returned)
 
 
 def refuse(
@@ -70,6 +76,7 @@ def refuse(
 ) -> None:
     """Judge a state that the client refused, and note what became of it.
 
+    :param lookup: how the integration was asked for it, if it was.
     :param cache: states are kept in a cache, where the owner's entry is deleted whoever presents the state.
     """
     ledger, facts, entry = operation.telemetry.ledger, operation.facts, presented.sighting.entry
@@ -83,8 +90,9 @@ def refuse(
     elif cache and entry is not None and ledger.drop_state(presented.sighting):
         facts["cleaned"] = "server_deleted"
     operation.judge(case)
+    ledger.came_back(presented.sighting)
     if case.facts.get("flow"):
-        time_flow(operation, entry)
+        time_flow(operation, entry, time.time())
 
 
 # The integration's storage --------------------------------------------------------------------------------------------
@@ -97,7 +105,17 @@ def _lookup(state: object) -> StateLookup | None:
     found = None if callback is None else callback.local
     if callback is None or not isinstance(found, StateLookup):
         return None
-    return found if found.state.digest == callback.telemetry.ledger.digest(b"state", str(state or "")) else None
+    ledger = callback.telemetry.ledger
+    if found.state is None:
+        # It came in a form, and nobody but Authlib has read that yet.
+        found.state = ledger.sight_state(str(state or ""))
+    return found if found.state.digest == ledger.digest(b"state", str(state or "")) else None
+
+
+def _nested() -> bool:
+    """Tell whether an override of the application's called what it overrides: that counts once."""
+    around = current_operation()
+    return around is not None and around.kind is kinds.STORAGE
 
 
 def _storage(call: Call, operation: str) -> Operation | None:
@@ -105,9 +123,7 @@ def _storage(call: Call, operation: str) -> Operation | None:
     state = call.argument(1, "state")
     if _lookup(state) is None and call.telemetry.ledger.sight_state(str(state or "")).entry is None:
         return None
-    opened = call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
-    opened.local = set(_pending(call))
-    return opened
+    return call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
 
 
 def _prefix(call: Call) -> str:
@@ -119,12 +135,25 @@ def _session(call: Call) -> Mapping[str, Any]:
     return session if hasattr(session, "keys") and hasattr(session, "get") else {}
 
 
-def _pending(call: Call) -> Iterator[str]:
-    """Yield the states that the session holds for this client."""
+def _pending(call: Call) -> set[str]:
+    """Return the states that the session holds for this client."""
     prefix = _prefix(call)
-    for key in list(_session(call).keys()):
-        if str(key).startswith(prefix):
-            yield str(key)[len(prefix) :]
+    return {str(key)[len(prefix) :] for key in list(_session(call).keys()) if str(key).startswith(prefix)}
+
+
+def _gone(call: Call, states: set[str], reason: str) -> None:
+    """Count states that went unused, those that had expired as such."""
+    ledger = call.telemetry.ledger
+    for state in states:
+        entry = ledger.sight_state(state).entry
+        if ledger.drop_state(state) and entry is not None:
+            cleaned = "expired" if entry.expires_at <= time.time() else reason
+            with call.telemetry.operation(kinds.STATE_CLEANED, cleaned=cleaned):
+                pass
+
+
+def _begin_get(call: Call) -> Operation | None:
+    return None if _nested() else _storage(call, "get_state")
 
 
 def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the kept data
@@ -149,51 +178,72 @@ def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  #
 def _cache_lost(call: Call, lookup: StateLookup) -> bool:
     """Tell whether the cache no longer holds a pending state: then nothing says whose session it was.
 
-    Asked only about a state that the ledger knows to be pending; before 1.6.6 Authlib with a cache puts nothing
-    into the session.
+    Asked only about a state that the ledger knows to be pending. Authlib with a cache puts nothing into the session
+    before 1.6.6, with Starlette before 1.6.11; a cache that must be awaited is asked by nobody but Authlib.
     """
-    cache, entry = getattr(call.instance, "cache", None), lookup.state.entry
-    if not cache or entry is None or entry.status != Status.ISSUED or iscoroutinefunction(cache.get):
+    cache, entry = getattr(call.instance, "cache", None), None if lookup.state is None else lookup.state.entry
+    if not cache or entry is None or entry.status != Status.ISSUED:
         return False
+    if iscoroutinefunction(cache.get):
+        return call.hooks.notes.get(call.instance) is _UNMARKED
     return cache.get(f"{_prefix(call)}{call.argument(1, 'state')}") is None
+
+
+def _begin_set(call: Call) -> Operation | None:
+    if _nested():
+        return None
+    call.note, call.watched = _pending(call), True
+    return _storage(call, "set_state")
+
+
+def _stored(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
+    """Count what a new login drops: Starlette's integration keeps one pending state in a session."""
+    if error is not None or not isinstance(call.note, set):
+        return
+    kept, state = _pending(call), str(call.argument(1, "state") or "")
+    if state not in kept:
+        call.hooks.notes[call.instance] = _UNMARKED
+    _gone(call, call.note - kept - {state}, "server_deleted")
+
+
+def _begin_clear(call: Call) -> Operation | None:
+    if _nested():
+        return None
+    call.note = _pending(call)
+    return _storage(call, "clear_state")
 
 
 def _cleared(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
     """Count states that go unused; the one that a callback consumes is that callback's matter."""
-    if call.operation is None or error is not None or not isinstance(call.operation.local, set):
+    if call.operation is None or error is not None or not isinstance(call.note, set):
         return
     state = str(call.argument(1, "state") or "")
-    gone = call.operation.local - set(_pending(call))
+    gone = call.note - _pending(call)
     if _lookup(state) is None:
         gone.add(state)
     else:
         gone.discard(state)
-    ledger = call.telemetry.ledger
-    for each in gone:
-        entry = ledger.sight_state(each).entry
-        if ledger.drop_state(each) and entry is not None:
-            reason = "expired" if entry.expires_at <= time.time() else "manual"
-            with call.telemetry.operation(kinds.STATE_CLEANED, cleaned=reason):
-                pass
+    _gone(call, gone, "manual")
 
 
-def _begin_get(call: Call) -> Operation | None:
-    return _storage(call, "get_state")
-
-
-def _begin_set(call: Call) -> Operation | None:
-    return _storage(call, "set_state")
-
-
-def _begin_clear(call: Call) -> Operation | None:
-    return _storage(call, "clear_state")
-
-
-_INTEGRATION = "authlib.integrations.base_client.framework_integration:FrameworkIntegration"
+_METHODS: dict[str, Hook] = {
+    "get_state_data": Hook(_begin_get, _looked_up),
+    "set_state_data": Hook(_begin_set, _stored),
+    "clear_state_data": Hook(_begin_clear, _cleared),
+}
+_INTEGRATIONS = (
+    "authlib.integrations.base_client.framework_integration:FrameworkIntegration",
+    "authlib.integrations.starlette_client.integration:StarletteIntegration",
+)
 
 STATE_HOOKS: dict[str, Hook] = {
-    f"{_INTEGRATION}.get_state_data": Hook(_begin_get, _looked_up),
-    f"{_INTEGRATION}.set_state_data": Hook(_begin_set),
-    f"{_INTEGRATION}.clear_state_data": Hook(_begin_clear, _cleared),
+    f"{integration}.{name}": hook for integration in _INTEGRATIONS for name, hook in _METHODS.items()
 }
 """Where the integrations of all frameworks keep the states of pending flows."""
+
+
+def adopt_integration(call: Call) -> None:
+    """Attach to an integration of the application's own, which overrides where states are kept."""
+    integration = getattr(call.instance, "framework", None)
+    if integration is not None:
+        call.hooks.adopt(type(integration), _METHODS)

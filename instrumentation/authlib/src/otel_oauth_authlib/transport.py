@@ -28,7 +28,10 @@ _METADATA_ENDPOINTS = (
     ("jwks_uri", kinds.JWKS, ("GET",)),
     ("introspection_endpoint", kinds.INTROSPECT, ("POST",)),
     ("registration_endpoint", kinds.REGISTER, ("POST",)),
+    ("pushed_authorization_request_endpoint", kinds.API, ("POST",)),
+    ("device_authorization_endpoint", kinds.API, ("POST",)),
 )
+_MANAGEMENT = ("GET", "PUT", "DELETE")
 _API_ERRORS = frozenset((401, 403))
 _SERVER_ERROR = 500
 _MOST_ORIGINS = 16
@@ -168,6 +171,9 @@ def _own_kind(session: object, method: str, url: str, *, with_token: bool) -> Op
     for name, kind, methods in _METADATA_ENDPOINTS:
         if known.get(name) == target and method in methods and (with_token or kind is not kinds.USERINFO):
             return kind
+    registration = known.get("registration_endpoint")
+    if registration and method in _MANAGEMENT and f"{target}/".startswith(f"{registration}/"):
+        return kinds.REGISTER
     return kinds.API if with_token else None
 
 
@@ -193,16 +199,26 @@ def _request_hook(*, none_is_default: bool) -> Hook:
             return None
         operation = call.telemetry.operation(kind, **provider_facts(call, url), method=method)
         operation.local = RequestNote(sending=True)
-        if kind is kinds.REGISTER:
+        if kind is kinds.REGISTER and method == "POST":
             operation.facts["registration"] = True
         return operation
 
     return Hook(begin, _requested)
 
 
+_REQUESTS = "authlib.integrations.requests_client"
+_HTTPX = "authlib.integrations.httpx_client"
+_REQUESTS_HOOK = _request_hook(none_is_default=True)
+_HTTPX_HOOK = _request_hook(none_is_default=False)
+
 REQUEST_HOOKS: dict[str, Hook] = {
-    "authlib.integrations.requests_client.oauth2_session:OAuth2Session.request": _request_hook(none_is_default=True),
-    "authlib.integrations.httpx_client.oauth2_client:OAuth2Client.request": _request_hook(none_is_default=False),
-    "authlib.integrations.httpx_client.oauth2_client:AsyncOAuth2Client.request": _request_hook(none_is_default=False),
+    f"{_REQUESTS}.oauth2_session:OAuth2Session.request": _REQUESTS_HOOK,
+    f"{_REQUESTS}.assertion_session:AssertionSession.request": _REQUESTS_HOOK,
+    f"{_HTTPX}.oauth2_client:OAuth2Client.request": _HTTPX_HOOK,
+    f"{_HTTPX}.oauth2_client:OAuth2Client.stream": _HTTPX_HOOK,
+    f"{_HTTPX}.oauth2_client:AsyncOAuth2Client.request": _HTTPX_HOOK,
+    f"{_HTTPX}.oauth2_client:AsyncOAuth2Client.stream": _HTTPX_HOOK,
+    f"{_HTTPX}.assertion_client:AssertionClient.request": _HTTPX_HOOK,
+    f"{_HTTPX}.assertion_client:AsyncAssertionClient.request": _HTTPX_HOOK,
 }
-"""The request methods of Authlib's sessions."""
+"""The methods of Authlib's sessions that send a request; ``stream`` is observed until the response's head is there."""

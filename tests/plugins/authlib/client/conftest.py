@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from authlib.integrations.flask_client import OAuth
 from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuth2Client
 from authlib.integrations.requests_client import OAuth2Session
 from authlib_provider import CLIENT_ID, CLIENT_SECRET, Provider
-from flask import Flask, jsonify, session
+from registries import PARTIES, FlaskParty, Party, django_settings
 
 from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
@@ -50,83 +51,35 @@ def capture() -> Iterator[Capture]:
         hooks.detach()
 
 
-class RelyingParty:
-    """A Flask application that logs its users in with the registry, and browsers that visit it."""
-
-    def __init__(self, provider: Provider, cache: Any = None, **registered: Any) -> None:
-        self.provider = provider
-        self.app = Flask("client")
-        self.app.secret_key = "of-a-test"
-        self.app.config["PROPAGATE_EXCEPTIONS"] = False
-        self.oauth = OAuth(self.app, cache=cache)
-        self.client = self.oauth.register(
-            "idp",
-            client_id=CLIENT_ID,
-            client_secret=CLIENT_SECRET,
-            **{
-                "server_metadata_url": f"{provider.url}/metadata",
-                "client_kwargs": {"scope": "openid profile", "code_challenge_method": "S256"},
-                **registered,
-            },
-        )
-        self.raised: list[BaseException] = []
-        self.app.add_url_rule("/login", "login", self._login)
-        self.app.add_url_rule("/callback", "callback", self._callback, methods=["GET", "POST"])
-        self.app.add_url_rule("/visit", "visit", self._visit)
-        self.app.add_url_rule("/forget/<state>", "forget", self._forget)
-        self.browser = self.app.test_client()
-
-    def _login(self) -> Any:
-        return self.client.authorize_redirect("https://client.example/callback")
-
-    def _callback(self) -> Any:
-        try:
-            token = self.client.authorize_access_token()
-        except Exception as error:
-            self.raised.append(error)
-            raise
-        return jsonify(sorted(token))
-
-    @staticmethod
-    def _visit() -> str:
-        session["basket"] = "full"
-        return "seen"
-
-    def _forget(self, state: str) -> str:
-        self.client.framework.clear_state_data(session, state)
-        return "forgotten"
-
-    def start(self, browser: Any = None) -> str:
-        """Return the URL that a login sends the browser to."""
-        response = (browser or self.browser).get("/login")
-        assert response.status_code == 302
-        return str(response.headers["Location"])
-
-    def consent(self, browser: Any = None) -> dict[str, str]:
-        """Start a login and return what the provider sends back with the browser."""
-        return self.provider.authorize(self.start(browser))
-
-    def callback(self, browser: Any = None, **parameters: str) -> int:
-        """Come back with ``parameters``; return the HTTP status."""
-        return int((browser or self.browser).get("/callback", query_string=parameters).status_code)
-
-
 @pytest.fixture
 def make_party(provider: Provider, capture: Capture) -> Any:
-    def make(**registered: Any) -> RelyingParty:
+    def make(**registered: Any) -> FlaskParty:
         assert capture.telemetry.guard.reraise
-        return RelyingParty(provider, **registered)
+        return FlaskParty(provider, **registered)
 
     return make
 
 
 @pytest.fixture
-def party(make_party: Any, capture: Capture) -> RelyingParty:
+def party(make_party: Any, capture: Capture) -> FlaskParty:
     found = make_party()
     found.client.load_server_metadata()
     found.client.fetch_jwk_set()
     capture.clear()
     return found
+
+
+@pytest.fixture(params=[(name, cached) for name in PARTIES for cached in (False, True)], ids=str)
+def registry(request: pytest.FixtureRequest, provider: Provider, capture: Capture) -> Iterator[Party]:
+    """A relying party under each framework, with and without a cache, that has what it would fetch."""
+    assert capture.telemetry.guard.reraise
+    name, cached = request.param
+    with django_settings() if name == "django" else contextlib.nullcontext():
+        found = PARTIES[name](provider, cache=cached or None)
+        found.client.server_metadata.update(provider.metadata(), jwks=provider.key_set(), _loaded_at=time.time())
+        capture.clear()
+        yield found
+        found.close()
 
 
 class Driver:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from authlib_versions import AUTHLIB
 from client_rows import (
     INJECTION,
     STATE,
@@ -60,8 +61,12 @@ def test_at_hash_cannot_be_computed(party: Any, provider: Any, capture: Any) -> 
     provider.algorithm = "ES256K"
     provider.claims["at_hash"] = "of-this-very-token"
     capture.mark()
-    party.callback(**parameters)
-    assert capture.moved() == {**TOKEN, **PKCE_OK, **flow("failure"), **LOOKED_UP, **FAILED}
+    status = party.callback(**parameters)
+    ended = {**flow("failure"), **FAILED}
+    if AUTHLIB < (1, 6, 9):  # it takes the hash to be right
+        assert status == 200
+        ended = {**flow("success"), **callback_moved("true"), **callback_endpoint("200")}
+    assert capture.moved() == {**TOKEN, **PKCE_OK, **LOOKED_UP, **ended}
 
 
 @pytest.mark.parametrize("claim", ["iss", "azp"])

@@ -88,6 +88,9 @@ def test_refresh_refused(  # noqa: PLR0913, PLR0917 a row of the table each
     assert capture.moved() == {**call("refresh", str(status), error), **refreshed("failure", reason)}
     attributes = capture.spans("oauth.refresh")[0]["attributes"]
     assert attributes.get("oauth.reauthorization_required") is (True if reason == "no_record" else None)
+    assert attributes["oauth.token.remaining_lifetime"] < 0
+    expected = {"no_record": "invalid_grant", "normal": "other" if "made-up" in body else "invalid_scope"}
+    assert attributes.get("oauth.error") == expected.get(reason)
 
 
 def test_refresh_timeout(driver: Any, provider: Any, capture: Any) -> None:

@@ -20,6 +20,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7591 import ClientRegistrationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
+from authlib_versions import authorization_response, payload
 from flask import Flask, jsonify, request
 
 from otel_oauth.testing import Capture
@@ -37,6 +38,8 @@ class Client:
         self.client_id = client_id
         self.secret = secret
         self.grant_types = grant_types or ("authorization_code", "refresh_token", "client_credentials", "password")
+        self.response_types = ["code"]
+        self.auth_methods = ["client_secret_basic" if secret else "none"]
 
     def get_client_id(self) -> str:
         return self.client_id
@@ -54,10 +57,10 @@ class Client:
         return self.secret == secret
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
-        return method == ("client_secret_basic" if self.secret else "none")
+        return method in self.auth_methods
 
     def check_response_type(self, response_type: str) -> bool:
-        return response_type == "code"
+        return response_type in self.response_types
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type in self.grant_types
@@ -135,13 +138,13 @@ def make_grants(store: Store, *, rotate: bool) -> tuple[type, type]:
 
         def save_authorization_code(self, code: str, oauth_request: Any) -> None:
             store.calls["save_code"] += 1
-            data = oauth_request.payload.data
+            asked = payload(oauth_request)
             store.codes[code] = Code(
                 code,
                 oauth_request.client.client_id,
-                oauth_request.payload.redirect_uri or "",
-                data.get("code_challenge"),
-                data.get("code_challenge_method"),
+                asked.redirect_uri or "",
+                asked.data.get("code_challenge"),
+                asked.data.get("code_challenge_method"),
             )
 
         def query_authorization_code(self, code: str, client: Client) -> Code | None:
@@ -183,7 +186,9 @@ def make_grants(store: Store, *, rotate: bool) -> tuple[type, type]:
 class OAuthServer:
     """The application, its store, and short ways to drive it."""
 
-    def __init__(self, *, pkce: bool = True, pkce_required: bool = True, rotate: bool = True) -> None:
+    def __init__(
+        self, *, pkce: bool = True, pkce_required: bool = True, rotate: bool = True, extensions: tuple[Any, ...] = ()
+    ) -> None:
         self.store = Store()
         self.store.clients = {
             "web": Client("web", "web-secret"),
@@ -192,10 +197,13 @@ class OAuthServer:
             "narrow": Client("narrow", "narrow-secret", ("client_credentials",)),
         }
         self.app = Flask("server")
-        self.app.config.update(OAUTH2_REFRESH_TOKEN_GENERATOR=True, PROPAGATE_EXCEPTIONS=False)
+        self.app.config.update(
+            OAUTH2_REFRESH_TOKEN_GENERATOR=True, PROPAGATE_EXCEPTIONS=False, PREFERRED_URL_SCHEME="https"
+        )
         self.server = AuthorizationServer(self.app, query_client=self._query_client, save_token=self._save_token)
         code_grant, refresh_grant = make_grants(self.store, rotate=rotate)
-        self.server.register_grant(code_grant, [CodeChallenge(required=pkce_required)] if pkce else None)
+        checks = (CodeChallenge(required=pkce_required),) if pkce else ()
+        self.server.register_grant(code_grant, [*checks, *extensions])
         self.server.register_grant(refresh_grant)
         self.server.register_grant(grants.ClientCredentialsGrant)
         self._register_endpoints()
@@ -270,7 +278,7 @@ class OAuthServer:
         def authorize() -> Any:
             grant = server.get_consent_grant(end_user="user")
             granted = "user" if request.form.get("allow") == "yes" else None
-            return server.create_authorization_response(grant_user=granted, grant=grant)
+            return authorization_response(server, granted, grant)
 
         @app.post("/token")
         def issue_token() -> Any:

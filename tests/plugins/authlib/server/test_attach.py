@@ -92,6 +92,16 @@ def test_after_uninstrument_nothing_is_recorded(make_server: Any) -> None:
         assert capture.spans() == []
 
 
+def test_a_route_may_hold_a_method_of_the_server(make_server: Any, capture: Any) -> None:
+    server = make_server()
+    server.app.add_url_rule("/held", methods=["POST"], endpoint="held", view_func=server.server.create_token_response)
+    assert server.post("/held", grant_type="client_credentials").status_code == 200
+    assert capture.moved()["oauth_http_requests_total{method=POST,endpoint=token,status=200}"] == 1
+    AuthlibInstrumentor().uninstrument()
+    assert server.post("/held", grant_type="client_credentials").status_code == 200
+    assert capture.moved() == {}
+
+
 def test_instrumented_twice_counts_once(server: Any, capture: Any, caplog: pytest.LogCaptureFixture) -> None:
     AuthlibInstrumentor().instrument(telemetry=capture.telemetry)
     assert "already instrumented" in caplog.text

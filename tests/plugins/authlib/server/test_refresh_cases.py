@@ -178,3 +178,16 @@ def test_token_that_could_not_be_stored(server: Any, capture: Any) -> None:
     server.store.fail_saving = None
     assert server.refresh(token).status_code == 200
     assert capture.moved() == {**status(200), **ROTATED, **OK, **refreshed("web", "true")}
+
+
+def test_a_server_that_revokes_nothing_keeps_its_refresh_token_alive(make_server: Any, capture: Any) -> None:
+    server = make_server(rotate=False)
+    token = server.login()["refresh_token"]
+    alive = []
+    for _ in range(4):
+        assert server.refresh(token).status_code == 200
+        alive.append(capture.gauges()["storage_refresh_tokens_count"])
+    assert alive == [0, 1, 1, 1], "revoke_old_credential says revoked, until the token is accepted again"
+    capture.mark()
+    assert server.refresh(token, "other").status_code == 400
+    assert capture.moved()["oauth_token_refresh_total{status=failure,reason=ownership_failed}"] == 1

@@ -1,0 +1,68 @@
+"""The HTTP request in which a callback arrives, as each web framework gives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otel_oauth.hooks import Call
+
+
+class Arrived(NamedTuple):
+    """The HTTP request of a callback.
+
+    :param method: its HTTP method.
+    :param query: the parameters of its URL.
+    :param form: gives its form as it was parsed; asked only after Authlib itself has read the form. ``None`` if
+        that cannot be told.
+    :param request: the framework's object, where the end of the request cannot be seen otherwise.
+    """
+
+    method: str
+    query: Mapping[str, Any]
+    form: Callable[[], Mapping[str, Any] | None]
+    request: Any = None
+
+    @property
+    def posted(self) -> bool:
+        """Whether the parameters are in a form (``response_mode=form_post``): all but GET, as Authlib has it."""
+        return self.method != "GET"
+
+
+def arrived_at_flask(_call: Call) -> Arrived | None:
+    """Read the request of Flask's context."""
+    import flask  # noqa: PLC0415 only an application that uses Flask gets here
+
+    if not flask.has_request_context():
+        return None
+    request = flask.request
+    return Arrived(request.method, request.args, lambda: request.form)
+
+
+def arrived_at_django(call: Call) -> Arrived | None:
+    """Read the request that a Django view passes on."""
+    request = call.argument(0, "request")
+    if request is None:
+        return None
+    return Arrived(request.method, request.GET, lambda: request.POST, request)
+
+
+def arrived_at_starlette(call: Call) -> Arrived | None:
+    """Read the request that a Starlette endpoint passes on."""
+    request = call.argument(0, "request")
+    if request is None:
+        return None
+    method = str(request.scope.get("method", "GET"))
+    return Arrived(method, request.query_params, lambda: _parsed_by_starlette(request), request)
+
+
+def _parsed_by_starlette(request: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 Starlette's request
+    """Return the form as Starlette keeps it: to parse it again would wait for the body."""
+    form: Mapping[str, Any] | None = getattr(request, "_form", None)
+    if form is None and "state" in request.query_params:
+        # Authlib before 1.6 reads the query whatever the method.
+        query: Mapping[str, Any] = request.query_params
+        return query
+    return form

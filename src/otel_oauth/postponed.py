@@ -1,0 +1,81 @@
+"""Operations whose HTTP request may go on in another call, where no framework tells its end.
+
+An application shows a consent page and answers the authorization with two calls, in one HTTP request or in two;
+each HTTP request counts once. What the two calls have in common (the framework's request, the grant) tells that
+they belong together. If nobody comes back, the operation is completed at the next collection, or half a minute
+later where nothing collects, as of when it was left.
+"""
+
+from __future__ import annotations
+
+import weakref
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otel_oauth.operation import Operation
+
+_BOUND = 1024
+_PATIENCE_SECONDS = 10.0
+
+
+class Postponed:
+    """Operations that wait, by the objects that their next call will bring."""
+
+    def __init__(self) -> None:
+        # Whoever takes the operation out of its list owns it: the request that goes on, or a collection.
+        self._waiting: dict[int, tuple[weakref.ref[Any], list[Operation]]] = {}
+
+    def wait(self, operation: Operation, *marks: object) -> bool:
+        """Keep a deferred operation until a call brings one of ``marks``; tell whether one can be remembered."""
+        owned = [operation]
+        kept = False
+        for mark in marks:
+            try:
+                reference = weakref.ref(mark)
+            except TypeError:
+                continue
+            self._give_up(id(mark))
+            self._waiting[id(mark)] = reference, owned
+            kept = True
+        while len(self._waiting) > _BOUND:
+            self._give_up(next(iter(self._waiting), 0))
+        return kept
+
+    def back(self, *marks: object) -> Operation | None:
+        """Return the operation that waits for one of ``marks``; it waits no longer."""
+        for mark in marks:
+            reference, owned = self._waiting.get(id(mark), (None, []))
+            if reference is not None and reference() is mark:
+                self._waiting.pop(id(mark), None)
+                return _taken(owned)
+        return None
+
+    def flush(self) -> None:
+        """Complete what waits."""
+        for mark in list(self._waiting):
+            self._give_up(mark)
+
+    def sweep(self) -> None:
+        """Complete what was left some seconds ago: that HTTP request is over."""
+        limit = perf_counter() - _PATIENCE_SECONDS
+        for mark, (_, owned) in list(self._waiting.items()):
+            if not owned or min(operation.left_at for operation in owned) < limit:
+                self._give_up(mark)
+
+    def after_fork(self) -> None:
+        """Forget what the parent waits for."""
+        self._waiting.clear()
+
+    def _give_up(self, mark: int) -> None:
+        _, owned = self._waiting.pop(mark, (None, []))
+        operation = _taken(owned)
+        if operation is not None:
+            operation.complete_as_left()
+
+
+def _taken(owned: list[Operation]) -> Operation | None:
+    try:
+        return owned.pop()
+    except IndexError:
+        return None
