@@ -38,8 +38,9 @@ class Postponed:
             self._give_up(id(mark))
             self._waiting[id(mark)] = reference, owned
             kept = True
-        while len(self._waiting) > _BOUND:
-            self._give_up(next(iter(self._waiting), 0))
+        if len(self._waiting) > _BOUND:
+            for mark in list(self._waiting)[: len(self._waiting) - _BOUND]:
+                self._give_up(mark)
         return kept
 
     def back(self, *marks: object) -> Operation | None:
@@ -59,8 +60,9 @@ class Postponed:
     def sweep(self) -> None:
         """Complete what was left some seconds ago: that HTTP request is over."""
         limit = perf_counter() - _PATIENCE_SECONDS
-        for mark, (_, owned) in list(self._waiting.items()):
-            if not owned or min(operation.left_at for operation in owned) < limit:
+        for mark in list(self._waiting):
+            _, owned = self._waiting.get(mark, (None, []))
+            if all(operation.left_at < limit for operation in list(owned)):
                 self._give_up(mark)
 
     def after_fork(self) -> None:

@@ -154,6 +154,7 @@ def test_keep_serves_the_metrics_until_it_is_interrupted(tmp_path: Path) -> None
 # Ways in which it does not get to its end -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )

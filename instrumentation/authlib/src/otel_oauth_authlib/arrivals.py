@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +47,9 @@ def arrived_at_django(call: Call) -> Arrived | None:
     request = call.argument(0, "request")
     if request is None:
         return None
-    return Arrived(request.method, request.GET, lambda: request.POST, request)
+    # Not `request.GET`: with too many parameters that raises, which is for Authlib to find.
+    query = dict(parse_qsl(request.META.get("QUERY_STRING", "")))
+    return Arrived(request.method, query, lambda: request.POST, request)
 
 
 def arrived_at_starlette(call: Call) -> Arrived | None:

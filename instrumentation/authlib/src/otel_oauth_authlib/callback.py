@@ -81,7 +81,7 @@ def _count_http_request(call: Call, arrived: Arrived) -> Operation | None:
     if arrived.request is None:
         if framework.pending_operation(call) is not None:
             return None
-    elif arrived.request in call.hooks.notes:
+    elif _seen_before(call, arrived.request):
         return None
     request = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, endpoint="callback", method=arrived.method)
     request.start()
@@ -89,8 +89,18 @@ def _count_http_request(call: Call, arrived: Arrived) -> Operation | None:
     if arrived.request is None:
         framework.defer(call, request)
         return None
-    call.hooks.notes[arrived.request] = True
     return request
+
+
+def _seen_before(call: Call, request: object) -> bool:
+    notes = call.hooks.notes
+    try:
+        seen = request in notes
+        notes[request] = True
+    except TypeError:
+        # A stand-in of the application's that cannot be noted: each callback is a request then.
+        return False
+    return seen
 
 
 def _handled(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token

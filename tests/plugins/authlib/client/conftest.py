@@ -77,7 +77,6 @@ def registry(request: pytest.FixtureRequest, provider: Provider, capture: Captur
     with django_settings() if name == "django" else contextlib.nullcontext():
         found = PARTIES[name](provider, cache=cached or None)
         found.client.server_metadata.update(provider.metadata(), jwks=provider.key_set(), _loaded_at=time.time())
-        capture.clear()
         yield found
         found.close()
 

@@ -51,8 +51,8 @@ def bound(registry: Any) -> bool:
 
 
 def keeps_one(registry: Any) -> bool:
-    """Starlette's integration keeps one pending state in a session."""
-    return type(registry).__name__ == "StarletteParty" and bound(registry)
+    """Starlette's integration keeps one pending state in a session (Authlib 1.3.2)."""
+    return type(registry).__name__ == "StarletteParty" and bound(registry) and AUTHLIB >= (1, 3, 2)
 
 
 def destroyed(registry: Any) -> dict[str, float]:
@@ -83,10 +83,11 @@ def test_a_logins_time_is_split(registry: Any, provider: Any, capture: Any) -> N
     time.sleep(0.15)
     provider.answer("/token", 503, "{}", 0.05)
     registry.callback(**parameters)
-    attributes = capture.spans("oauth.callback idp")[0]["attributes"]
+    (callback,) = capture.spans("oauth.callback idp")
+    attributes = callback["attributes"]
     user, machine = attributes["oauth.flow.user_time"], attributes["oauth.flow.machine_time"]
     assert user >= 0.15
-    assert 0.05 <= machine < 0.15
+    assert 0.05 <= machine <= (callback["end"] - callback["start"]) / 1e9 + 0.02
     assert attributes["oauth.flow.duration"] == pytest.approx(user + machine)
 
 

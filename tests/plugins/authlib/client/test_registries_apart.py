@@ -161,6 +161,16 @@ def too_big(_request: Any, **_limits: Any) -> Any:
     raise HTTPException(413)
 
 
+@WITHOUT_CONTEXT
+def test_more_parameters_than_a_framework_takes(registry: Any, capture: Any) -> None:
+    registry.catches = True
+    many = {f"p{number}": "" for number in range(1200)}
+    registry.callback(state="forged", code="x", **many)
+    moved = capture.moved(own=True)
+    assert moved["oauth_callback_processed{client_id=web,success=false}"] == 1
+    assert not [name for name in moved if "errors" in name]
+
+
 # Integrations of the application's own --------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -363,14 +364,25 @@ class OAuthServer:
         return dict(response.json)
 
 
+def _attributes() -> dict[tuple[type, str], Any]:
+    """Return every attribute of every class of Authlib that is loaded."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("authlib.")]
+    classes = {cls for module in modules for cls in vars(module).values() if isinstance(cls, type)}
+    ours = (cls for cls in classes if cls.__module__.startswith("authlib."))
+    return {(cls, name): value for cls in ours for name, value in vars(cls).items()}
+
+
 @pytest.fixture
 def capture() -> Any:
-    """The telemetry of one test, with Authlib instrumented before the application is made."""
+    """The telemetry of one test, with Authlib instrumented before the application is made, and taken back whole."""
+    before = _attributes()
     with Capture(race_window=30) as found:
         instrumentor = AuthlibInstrumentor()
         instrumentor.instrument(telemetry=found.telemetry)
         yield found
         instrumentor.uninstrument()
+    after = _attributes()
+    assert [key for key, value in before.items() if after.get(key) is not value] == []
 
 
 @pytest.fixture
