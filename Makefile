@@ -8,12 +8,13 @@ JOBS ?= 2
 RUN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow lint format docs lock wheels clean
+.PHONY: help venv demo test test-slow matrix lint format docs lock wheels clean
 
 help:
 	@echo 'make demo     real logins through an authorization server and a client, and what the telemetry shows of them'
 	@echo '              (KEEP=1 keeps both serving)'
 	@echo 'make test     the fast tests; test-slow: the others'
+	@echo 'make matrix   the tests of the plugins with every Authlib series on every Python found (ARGS=--corners: less)'
 	@echo 'make lint     ruff, mypy, import-linter; format: let ruff rewrite'
 	@echo 'make docs     rewrite the generated pages of docs/'
 	@echo 'make lock     resolve requirements/dev.in into requirements/dev.lock'
@@ -35,6 +36,9 @@ test: venv
 
 test-slow: venv
 	"$(RUN)/python" -m pytest -n $(JOBS) -m slow $(ARGS)
+
+matrix: venv
+	@"$(RUN)/python" tools/matrix.py --jobs $(JOBS) $(ARGS)
 
 lint: venv
 	"$(RUN)/ruff" check .

@@ -154,7 +154,7 @@ class HookSet:
             return None
         if not isinstance(owner, type):
             return owner if attribute in vars(owner) else None
-        return next((base for base in owner.__mro__ if attribute in base.__dict__), None)
+        return next((base for base in owner.__mro__ if attribute in base.__dict__ and base is not object), None)
 
     def _patch(self, owner: Any, attribute: str, hook: Hook) -> None:  # noqa: ANN401 a class or module of the library
         definer = self._definer(owner, attribute)

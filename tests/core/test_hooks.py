@@ -347,6 +347,17 @@ def test_what_is_missing_is_said_once_and_counted_and_the_rest_is_hooked(
     ]
 
 
+def test_what_not_every_version_has_is_not_missed(
+    attach: Callable[..., Any], recording: Any, caplog: pytest.LogCaptureFixture, library: Any
+) -> None:
+    module, hooks = attach("Base.call")
+    paths = ("Base.gone", "NoClass.call", "function")
+    hooks.attach({f"{library}:{path}": Hook(begin, optional=True) for path in paths})
+    module.function()
+    assert state(recording) == {"attached": 2, "missing": 0}
+    assert caplog.records == []
+
+
 def test_a_name_that_a_module_makes_up_on_demand_is_missing_and_harms_no_other(
     attach: Callable[..., Any], recording: Any, counted: Callable[[], float], tmp_path: Path, library: Any
 ) -> None:

@@ -26,6 +26,7 @@ PROJECTS = {
     "otel-oauth-authlib": ROOT / "instrumentation" / "authlib" / "pyproject.toml",
 }
 PINS = [Requirement(line.removesuffix("\\")) for line in LOCK.splitlines() if "==" in line]
+MATRIX = sorted((ROOT / "requirements" / "matrix").glob("authlib-*.txt"))
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 
 
@@ -109,3 +110,25 @@ def test_each_distribution_carries_the_licence() -> None:
     assert b"Apache License" in text
     for path in PROJECTS.values():
         assert (path.parent / "LICENSE").read_bytes() == text
+
+
+def test_the_matrix_tests_the_oldest_versions_that_are_declared() -> None:
+    tested: dict[str, list[SpecifierSet]] = {}
+    for path in (ROOT / "requirements" / "matrix").glob("floors*.txt"):
+        for pin in map(Requirement, re.findall(r"^\S+==\S+$", path.read_text(encoding="utf-8"), re.MULTILINE)):
+            tested.setdefault(pin.name, []).append(pin.specifier)
+    for name in PROJECTS:
+        extras = project(name).get("optional-dependencies", {})
+        declared = [*project(name)["dependencies"], *(item for items in extras.values() for item in items)]
+        for requirement in map(Requirement, declared):
+            if requirement.name not in {*PROJECTS, "pytest"}:  # the tests themselves are written for one pytest
+                oldest = str(requirement.specifier).removeprefix(">=")
+                assert any(pins.contains(oldest, prereleases=True) for pins in tested[requirement.name]), requirement
+
+
+def test_the_matrix_ends_with_the_locked_authlib() -> None:
+    series = {path.stem.removeprefix("authlib-"): path.read_text(encoding="utf-8").strip() for path in MATRIX}
+    assert list(series) == [f"1.{minor}" for minor in range(3, 10)]
+    for minor, pin in series.items():
+        assert pin.startswith(f"authlib=={minor}.")
+    assert pinned("authlib") == [series["1.9"].removeprefix("authlib==")]

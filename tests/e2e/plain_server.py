@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -144,6 +145,7 @@ def revoke() -> Any:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background without it
     http = make_server("127.0.0.1", 0, app, threaded=True)
     print(http.port, flush=True)  # noqa: T201 the test reads the port
     try:

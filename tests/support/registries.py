@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
 import httpx2
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CALLBACK = "https://client.example/callback"
-NEW: dict[str, Any] = {}
 
 
 class MemoryCache:
@@ -60,7 +59,7 @@ class Party:
     """
 
     cache_type: type[MemoryCache] = MemoryCache
-    tls: dict[str, Any] = NEW
+    tls: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, provider: Provider, cache: Any = None, **registered: Any) -> None:
         self.provider = provider
@@ -244,7 +243,8 @@ class StarletteParty(Party):
     """Under Starlette, in process, with its session in a signed cookie."""
 
     cache_type = AsyncCache
-    tls = {"verify": False}  # noqa: RUF012 reading the certificates of the machine takes longer than a test
+    # Reading the certificates of the machine takes longer than a test.
+    tls: ClassVar[dict[str, Any]] = {"verify": False}
 
     def make_registry(self) -> Any:
         from authlib.integrations.starlette_client import OAuth  # noqa: PLC0415 a test attaches first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _LIFETIME = 3600.0
 _FRAMEWORK_KEYS = frozenset(("_permanent", "_session_expiry"))
 """What Flask and Django themselves put into a session that is otherwise empty."""
+_MARKS_SESSION = (1, 6, 6)
+"""The version of Authlib that began to mark the session of a state whose data is in a cache."""
 _UNMARKED = object()
 """The note of an integration that puts nothing into the session."""
 
@@ -130,7 +134,17 @@ def _prefix(call: Call) -> str:
     return f"_state_{getattr(call.instance, 'name', '')}_"
 
 
+@functools.cache
+def _marks_session() -> bool:
+    from authlib import __version__ as version  # noqa: PLC0415 Authlib is loaded when this runs
+
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3]) >= _MARKS_SESSION
+
+
 def _session(call: Call) -> Mapping[str, Any]:
+    """Return the session, unless this version of Authlib would not touch it: that would show as ``Vary: Cookie``."""
+    if getattr(call.instance, "cache", None) and not _marks_session():
+        return {}
     session = call.argument(0, "session")
     return session if hasattr(session, "keys") and hasattr(session, "get") else {}
 

@@ -229,7 +229,7 @@ def test_an_integration_of_the_applications_own_is_given_back(provider: Any, mon
 
 @STARLETTE
 def test_a_cache_without_a_marker_in_the_session(registry: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Authlib before 1.6.11: what the cache lost was nobody else's."""
+    """What the cache lost was nobody else's."""
 
     class Unmarked(StarletteIntegration):
         async def set_state_data(self, _session: Any, state: str, data: Any) -> None:

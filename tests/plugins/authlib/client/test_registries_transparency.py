@@ -43,7 +43,8 @@ def visit(name: str, provider: Any, cached: bool) -> tuple[list[tuple[Any, ...]]
         responses.append(party.send(party.browser, "POST", "/callback", {}) if name != "starlette" else party.get("/"))
         seen = [comparable(response) for response in responses]
         raised = [f"{type(error).__module__}.{type(error).__qualname__}: {error}" for error in party.raised]
-        asked = dict(provider.answered)
+        # Not what an earlier test gave up to wait for.
+        asked = {path: count for path, count in provider.answered.items() if path[0] != "/api"}
         party.close()
     return seen, raised, asked
 

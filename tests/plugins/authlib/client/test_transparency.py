@@ -8,13 +8,11 @@ import json
 import ssl
 import time
 import weakref
+from importlib import import_module
 from typing import Any
 
 import pytest
-from authlib.integrations.base_client.sync_app import OAuth2Mixin
-from authlib.integrations.flask_client.apps import FlaskOAuth2App
 from authlib.integrations.httpx_client import AsyncOAuth2Client
-from authlib.integrations.httpx_client import OAuth2Client as HttpxClient
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.client import OAuth2Client
 from client_rows import flow, provider_call, refreshed
@@ -27,17 +25,6 @@ from otel_oauth_authlib.registry import REGISTRY_HOOKS
 
 HOST = "127.0.0.1"
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-TARGETS = [
-    (OAuth2Client, "fetch_token"),
-    (OAuth2Client, "refresh_token"),
-    (OAuth2Client, "ensure_active_token"),
-    (OAuth2Session, "request"),
-    (HttpxClient, "request"),
-    (AsyncOAuth2Client, "request"),
-    (AsyncOAuth2Client, "ensure_active_token"),
-    (OAuth2Mixin, "load_server_metadata"),
-    (FlaskOAuth2App, "authorize_access_token"),
-]
 TOKEN = {"access_token": "a", "refresh_token": "r", "token_type": "Bearer"}
 FRESH = json.dumps({"access_token": "b", "refresh_token": "r2", "token_type": "Bearer", "expires_in": 3600})
 
@@ -46,16 +33,25 @@ def call(operation: str, status: str, error: str = "") -> dict[str, float]:
     return provider_call(operation, status, error, HOST)
 
 
+def definer(target: str) -> tuple[type, str]:
+    """Return the class that defines a hooked method, and its name."""
+    module, _, path = target.partition(":")
+    class_name, _, name = path.partition(".")
+    cls = getattr(import_module(module), class_name)
+    return next(base for base in cls.__mro__ if name in base.__dict__), name
+
+
 def test_every_target_is_there_and_restored() -> None:
-    before = [owner.__dict__[name] for owner, name in TARGETS]
+    targets = [definer(target) for target in (*CLIENT_HOOKS, *REGISTRY_HOOKS)]
+    before = [owner.__dict__[name] for owner, name in targets]
     with Capture() as capture:
         hooks = HookSet(capture.telemetry, "authlib")
         hooks.attach_now({**CLIENT_HOOKS, **REGISTRY_HOOKS})
         states = {p["attributes"]["state"]: p["value"] for p in capture.points() if p["name"] == "otel_oauth_hooks"}
         assert states == {"attached": len(CLIENT_HOOKS) + len(REGISTRY_HOOKS), "missing": 0}
-        assert all(owner.__dict__[name] is not old for (owner, name), old in zip(TARGETS, before, strict=True))
+        assert all(owner.__dict__[name] is not old for (owner, name), old in zip(targets, before, strict=True))
         hooks.detach()
-    assert all(owner.__dict__[name] is old for (owner, name), old in zip(TARGETS, before, strict=True))
+    assert all(owner.__dict__[name] is old for (owner, name), old in zip(targets, before, strict=True))
 
 
 def test_the_instrumentor_attaches_the_client_too(provider: Any) -> None:

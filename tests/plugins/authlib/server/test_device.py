@@ -9,6 +9,9 @@ import pytest
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint, DeviceCodeGrant, DeviceCredentialDict
 from authlib_rows import OWNERSHIP, endpoint, status, storage
 
+from otel_oauth.testing import Capture
+from otel_oauth_authlib import AuthlibInstrumentor
+
 LIMITED = {"oauth_rate_limit_exceeded{limiter_type=device}": 1}
 
 
@@ -135,3 +138,24 @@ def test_a_client_that_may_not_use_devices_is_no_attack(devices: Devices, captur
     capture.mark()
     assert devices.poll(code).json["error"] == "unauthorized_client"
     assert capture.moved() == {**status(400), **storage("query_client")}
+
+
+def test_attached_to_a_server_that_runs(make_server: Any) -> None:
+    devices = Devices(make_server())
+    code = devices.begin()["device_code"]
+    bare = devices.poll(code)
+    with Capture() as late:
+        AuthlibInstrumentor().instrument(telemetry=late.telemetry)
+        answer = devices.poll(code)
+        assert late.moved() == {**status(400), **POLLED}
+        devices.begin()
+        assert late.moved() == {
+            **endpoint("device_authorization", 200),
+            **storage("query_client", "save_device_code"),
+        }
+        AuthlibInstrumentor().uninstrument()
+    assert (answer.status_code, answer.data, sorted(answer.headers)) == (
+        bare.status_code,
+        bare.data,
+        sorted(bare.headers),
+    )
