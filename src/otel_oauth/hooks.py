@@ -38,6 +38,10 @@ def _suppressed() -> bool:
     return bool(context.get(_SUPPRESSED[0]) or context.get(_SUPPRESSED[1]))
 
 
+_GOING_ON = MANAGERS | {CoroutineType}
+"""The types of results whose call is not over yet."""
+
+
 class Call:
     """One call of a hooked callable, as a plugin sees it.
 
@@ -220,20 +224,26 @@ class HookSet:
             try:
                 result = wrapped(*args, **kwargs)
             except BaseException as error:
-                self._leave(call, after, None, error)
+                guard.run("hook", _left, call, after, None, error)
                 raise
-            if type(result) is CoroutineType:
-                if call.operation is not None:
-                    call.operation.suspend()
-                return self._awaited(call, after, result)
-            if type(result) in MANAGERS and call.operation is not None:
-                call.operation.suspend()
-                observe_entry(result, call.operation.resume, partial(self._leave, call, after))
-                return result
-            self._leave(call, after, result, None)
+            if type(result) in _GOING_ON:
+                return self._going_on(call, after, result)
+            guard.run("hook", _left, call, after, result, None)
             return result
 
         return wrapper
+
+    def _going_on(self, call: Call, after: After | None, result: Any) -> Any:  # noqa: ANN401 the library's
+        operation = call.operation
+        if operation is not None:
+            operation.suspend()
+        if type(result) is CoroutineType:
+            return self._awaited(call, after, result)
+        if operation is None:
+            self._leave(call, after, result, None)
+        else:
+            observe_entry(result, operation.resume, partial(self._leave, call, after))
+        return result
 
     async def _awaited(self, call: Call, after: After | None, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
         if call.operation is not None:

@@ -7,6 +7,7 @@ An operation is entered before the instrumented call and left after it, on succe
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
+from functools import lru_cache
 from math import inf
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from otel_oauth.cases import Case
+    from otel_oauth.catalogue import Metric
     from otel_oauth.kinds import OperationKind
     from otel_oauth.ledger import Entry
     from otel_oauth.moves import Move
@@ -318,4 +320,16 @@ class Step(Operation):
             seconds = max(0.0, seconds - self._nested)
         if self.parent is not None:
             self.parent._nested += seconds  # noqa: SLF001 the same class
-        self._apply(self.kind.moves, seconds, self._sampled_context())
+        exemplar, telemetry = self._sampled_context(), self.telemetry
+        for metric, key, counts in _step_rows(self.kind, *self.facts.items()):
+            if counts:
+                telemetry.table.add(metric, key, exemplar)
+            else:
+                telemetry.record(metric, key, seconds, exemplar)
+
+
+@lru_cache(maxsize=256)
+def _step_rows(kind: OperationKind, *facts: tuple[str, object]) -> tuple[tuple[Metric, tuple[str, ...], bool], ...]:
+    """Return what a step with these facts moves: there are few of them, and each comes often."""
+    known = dict(facts)
+    return tuple((move.metric, move.key(known), move.counts) for move in kind.moves)
