@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from otel_oauth import cases
 from otel_oauth.ledger import Kind, Status, method_name
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
     from otel_oauth.cases import Case
@@ -109,9 +110,9 @@ class RefreshPresented:
 
 def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> Case:  # noqa: PLR0911 a return for each row of the decision table
     """Judge a refresh at the server (RFC 6749 section 6, RFC 9700 section 4.14.2)."""
-    if presented.status >= 500:  # noqa: PLR2004 a server error
+    if presented.status >= SERVER_ERROR:
         return cases.REFRESH_ERROR
-    accepted = presented.status < 400  # noqa: PLR2004 a client error
+    accepted = presented.status < CLIENT_ERROR
     sighting = presented.sighting
     if sighting is None or presented.found is None:
         missing = presented.error == "invalid_request" and sighting is None

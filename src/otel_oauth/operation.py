@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", default=None)
 
-_SERVER_ERROR = 500
 _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
 
 
@@ -281,7 +280,7 @@ class Operation:
         failed = facts["status"] == "failure" and facts["outcome"] == "failure"
         if failed or error is not None:
             attributes[v.ERROR_TYPE] = self._error_type(error)
-        if failed and (self.kind.side != "server" or answered >= _SERVER_ERROR):
+        if failed and (self.kind.side != "server" or answered >= v.SERVER_ERROR):
             span.set_status(StatusCode.ERROR)
         span.set_attributes(attributes)  # type: ignore[arg-type]  # facts that are attributes are text, numbers or booleans
 

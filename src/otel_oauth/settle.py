@@ -12,14 +12,12 @@ from urllib.parse import urlsplit
 
 from otel_oauth import cases, judge
 from otel_oauth.ledger import Kind
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
     from otel_oauth.judge import CodePresented, RefreshPresented
     from otel_oauth.ledger import Sighting
     from otel_oauth.operation import Operation
-
-CLIENT_ERROR = 400
-SERVER_ERROR = 500
 
 _AGAIN_SECONDS = 600.0
 

@@ -80,7 +80,6 @@ class Telemetry:
         self.guard = Guard(self._count_error)
         self.ledger = Ledger(_store(self.settings), refresh_lifetime=self.settings.refresh_token_lifetime)
         self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
-        self.enabled = True
         self._counts: dict[Metric, Callable[[], int]] = {}
         self._hooks: dict[tuple[str, str], int] = {}
         self._histograms: dict[Metric, tuple[Histogram, float]] = {}

@@ -120,6 +120,15 @@ SPAN_ATTRIBUTES = {
 }
 """Facts of an operation that become attributes of its span, and their names. Durations and lifetimes are seconds."""
 
+CLIENT_ERROR = 400
+"""The first HTTP status that is an error of the client."""
+
+SERVER_ERROR = 500
+"""The first HTTP status that is an error of the server."""
+
+TOO_MANY_REQUESTS = 429
+"""The HTTP status of a rate limit (RFC 6585 section 4)."""
+
 EVENT_TYPE = "oauth.security.event_type"
 SEVERITY = "oauth.security.severity"
 ERROR_TYPE = "error.type"

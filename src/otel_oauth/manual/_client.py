@@ -9,7 +9,7 @@ from otel_oauth import cases, judge, kinds, vocabulary
 from otel_oauth.judge import StatePresented
 from otel_oauth.ledger import Status
 from otel_oauth.manual._recorded import Recorded, choice, provider_label
-from otel_oauth.settle import CLIENT_ERROR, SERVER_ERROR
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
     from otel_oauth.ledger import Entry, Sighting

@@ -9,13 +9,13 @@ from otel_oauth.catalogue import ENDPOINTS, OTHER, UNKNOWN
 from otel_oauth.judge import CodePresented, RefreshPresented
 from otel_oauth.ledger import Kind
 from otel_oauth.manual._recorded import Recorded, choice
-from otel_oauth.settle import CLIENT_ERROR, SERVER_ERROR, IssuedTokens
+from otel_oauth.settle import IssuedTokens
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR, TOO_MANY_REQUESTS
 
 if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
 
 _PKCE_OUTCOMES = ("unchecked", "matched", "mismatch", "malformed", "missing", "required", "downgrade")
-_TOO_MANY_REQUESTS = 429
 
 
 class Endpoint(Recorded):
@@ -65,7 +65,7 @@ class Endpoint(Recorded):
             self._error = self._operation.facts["error"] = vocabulary.rfc_error(error)
         if error == "slow_down":
             self._operation.facts.setdefault("limiter", "device")
-        elif status == _TOO_MANY_REQUESTS:
+        elif status == TOO_MANY_REQUESTS:
             self._operation.facts.setdefault("limiter", "endpoint")
 
     def rate_limited(self, limiter_type: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from otel_oauth import cases
 from otel_oauth.catalogue import ENDPOINTS, OTHER
 from otel_oauth.hooks import Call, Hook
+from otel_oauth.vocabulary import CLIENT_ERROR
 from otel_oauth_authlib import configuration
 from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
 from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request, form_parameter
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from otel_oauth.operation import Operation
 
 _LABELS = {"client_registration": "registration", "client_configuration": "registration"}
-_CLIENT_ERROR = 400
 
 
 def label(name: object) -> str:
@@ -99,7 +99,7 @@ def begin(operation: Operation, name: object) -> None:
 def settle(operation: Operation, notes: EndpointRequest, status: int) -> None:
     """Judge a request to an endpoint that was answered with ``status``."""
     facts = operation.facts
-    if status >= _CLIENT_ERROR:
+    if status >= CLIENT_ERROR:
         facts["revoked"] = facts["client_type"] = False
         refused_owner = facts.get("endpoint") == "revocation" and notes.found and notes.error == "invalid_grant"
         if refused_owner or configuration.of_other_client(notes):

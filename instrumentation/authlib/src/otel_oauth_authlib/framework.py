@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from otel_oauth.vocabulary import CLIENT_ERROR
+
 if TYPE_CHECKING:
     from otel_oauth.hooks import Call
     from otel_oauth.operation import Operation
@@ -69,5 +71,5 @@ def _completion(operation: Operation) -> Any:  # noqa: ANN401 a callback of Flas
 def _complete(operation: Operation, response: Any) -> None:  # noqa: ANN401 Flask's response
     status = int(response.status_code)
     operation.facts["http_status"] = str(status)
-    operation.facts["status"] = "failure" if status >= 400 else "success"  # noqa: PLR2004 a client error
+    operation.facts["status"] = "failure" if status >= CLIENT_ERROR else "success"
     operation.complete()

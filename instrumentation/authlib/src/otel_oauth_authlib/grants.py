@@ -195,11 +195,11 @@ def settle_token_request(operation: Operation, notes: EndpointRequest, status: i
     tokens = issued_tokens(notes)
     if notes.code is not None:
         operation.facts["verifier"] = bool(form_parameter(request, "code_verifier"))
-        _compare_redirect(operation.telemetry.ledger, notes, notes.code, accepted=status < settle.CLIENT_ERROR)
+        _compare_redirect(operation.telemetry.ledger, notes, notes.code, accepted=status < vocabulary.CLIENT_ERROR)
         settle.code(operation, notes.code, tokens, status, _stored_method(notes.code, request))
     elif grant_type == "refresh_token":
         _settle_refresh(operation, notes, tokens, status)
-    elif status < settle.CLIENT_ERROR:
+    elif status < vocabulary.CLIENT_ERROR:
         settle.issued(operation, tokens)
     elif notes.device_found and notes.error == "unauthorized_client":
         operation.judge(cases.TOKEN_OF_OTHER_CLIENT)
@@ -209,7 +209,7 @@ def _settle_refresh(operation: Operation, notes: EndpointRequest, tokens: Issued
     presented = notes.refresh or RefreshPresented()
     presented.error = notes.error
     settle.refresh(operation, presented, tokens, status, replaced=notes.old_credential_revoked)
-    if status < settle.CLIENT_ERROR and notes.old_credential_revoked and not tokens.refresh_token:
+    if status < vocabulary.CLIENT_ERROR and notes.old_credential_revoked and not tokens.refresh_token:
         entry = presented.sighting.entry if presented.sighting is not None else None
         # It was accepted after it had been revoked once: revoke_old_credential of this server does nothing.
         if entry is None or not (entry.flag or entry.status == Status.REVOKED):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
+
 POLLING_ERRORS = frozenset(("authorization_pending", "slow_down", "expired_token"))
 """Answers to the polling of a device (RFC 8628 section 3.5) that are no error of the provider."""
 
@@ -44,8 +46,6 @@ _TYPES = MappingProxyType(
         "TooManyRedirects": "invalid_response",  # requests, httpx
     }
 )
-_CLIENT_ERROR = 400
-_SERVER_ERROR = 500
 
 
 def transport_error(error: BaseException | None) -> str | None:
@@ -66,9 +66,9 @@ def transport_error(error: BaseException | None) -> str | None:
 
 def status_error(status: int) -> str | None:
     """Return ``server_error`` or ``client_error`` for the status of a response that is one, else ``None``."""
-    if status >= _SERVER_ERROR:
+    if status >= SERVER_ERROR:
         return "server_error"
-    return "client_error" if status >= _CLIENT_ERROR else None
+    return "client_error" if status >= CLIENT_ERROR else None
 
 
 def response_error(status: int, error: BaseException | None, code: object) -> str | None:
@@ -77,7 +77,7 @@ def response_error(status: int, error: BaseException | None, code: object) -> st
     :param error: what the library raised while it read the response.
     :param code: the OAuth error code in the response, if there is one: an OAuth error inside a 200 is a client error.
     """
-    if code in POLLING_ERRORS and status < _SERVER_ERROR:
+    if code in POLLING_ERRORS and status < SERVER_ERROR:
         return None
     found = status_error(status)
     if found is not None or error is None:

@@ -132,8 +132,8 @@ def end_endpoint(operation: Operation, result: Any, error: BaseException | None)
         facts["http_status"] = str(getattr(result, "status_code", 200))
     status = str(facts["http_status"])
     number = int(status) if status.isdecimal() else 200
-    facts["status"] = "failure" if number >= 400 else "success"  # noqa: PLR2004 a client error
-    if number == 429:  # noqa: PLR2004 too many requests
+    facts["status"] = "failure" if number >= vocabulary.CLIENT_ERROR else "success"
+    if number == vocabulary.TOO_MANY_REQUESTS:
         facts["limiter"] = "endpoint"
     elif facts.get("error") == "slow_down":
         facts["limiter"] = "device"
@@ -190,7 +190,7 @@ def _end_or_refuse(
 
 
 def _wait_for_response(call: Call, operation: Operation, status: int, *marks: object) -> None:
-    if status < 500:  # noqa: PLR2004 a server error
+    if status < vocabulary.SERVER_ERROR:
         framework.defer(call, operation, *marks)
     else:
         operation.deferred = False

@@ -14,6 +14,7 @@ from otel_oauth import cases, judge, kinds
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
+from otel_oauth_authlib.storage import in_storage_call, storage_operation
 
 if TYPE_CHECKING:
     from otel_oauth.ledger import Entry, Sighting
@@ -116,18 +117,12 @@ def _lookup(state: object) -> StateLookup | None:
     return found if found.state.digest == ledger.digest(b"state", str(state or "")) else None
 
 
-def _nested() -> bool:
-    """Tell whether an override of the application's called what it overrides: that counts once."""
-    around = current_operation()
-    return around is not None and around.kind is kinds.STORAGE
-
-
 def _storage(call: Call, operation: str) -> Operation | None:
     """Open a storage operation if the state is one of OAuth 2: OAuth 1 and logout keep theirs in the same place."""
     state = call.argument(1, "state")
     if _lookup(state) is None and call.telemetry.ledger.sight_state(str(state or "")).entry is None:
         return None
-    return call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
+    return storage_operation(call, operation)
 
 
 def _prefix(call: Call) -> str:
@@ -167,7 +162,7 @@ def _gone(call: Call, states: set[str], reason: str) -> None:
 
 
 def _begin_get(call: Call) -> Operation | None:
-    return None if _nested() else _storage(call, "get_state")
+    return None if in_storage_call() else _storage(call, "get_state")
 
 
 def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the kept data
@@ -204,7 +199,7 @@ def _cache_lost(call: Call, lookup: StateLookup) -> bool:
 
 
 def _begin_set(call: Call) -> Operation | None:
-    if _nested():
+    if in_storage_call():
         return None
     call.note, call.watched = _pending(call), True
     return _storage(call, "set_state")
@@ -221,7 +216,7 @@ def _stored(call: Call, _result: Any, error: BaseException | None) -> None:  # n
 
 
 def _begin_clear(call: Call) -> Operation | None:
-    if _nested():
+    if in_storage_call():
         return None
     call.note = _pending(call)
     return _storage(call, "clear_state")

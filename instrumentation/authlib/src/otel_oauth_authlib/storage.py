@@ -13,6 +13,17 @@ Before = Callable[[Call], None]
 After = Callable[[Call, Any], None]
 
 
+def in_storage_call() -> bool:
+    """Tell whether a callback runs within another one, which counts once: an override that calls ``super()``, say."""
+    around = current_operation()
+    return around is not None and around.kind is kinds.STORAGE
+
+
+def storage_operation(call: Call, operation: str) -> Operation:
+    """Return the operation of one call into the store."""
+    return call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
+
+
 def storage_hook(operation: str, *, before: Before | None = None, after: After | None = None) -> Hook:
     """Return the hook of one callback.
 
@@ -25,12 +36,11 @@ def storage_hook(operation: str, *, before: Before | None = None, after: After |
     """
 
     def begin(call: Call) -> Operation | None:
-        around = current_operation()
-        if around is not None and around.kind is kinds.STORAGE:
+        if in_storage_call():
             return None
         if before is not None:
             before(call)
-        return call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
+        return storage_operation(call, operation)
 
     def done(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's
         if after is not None and error is None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from otel_oauth import kinds
+from otel_oauth import kinds, vocabulary
 from otel_oauth.catalogue import UNKNOWN
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.operation import Operation, current_operation
@@ -33,7 +33,6 @@ _METADATA_ENDPOINTS = (
 )
 _MANAGEMENT = ("GET", "PUT", "DELETE")
 _API_ERRORS = frozenset((401, 403))
-_SERVER_ERROR = 500
 _MOST_ORIGINS = 16
 
 
@@ -156,7 +155,7 @@ def _requested(call: Call, result: Any, error: BaseException | None) -> None:  #
     if failed is not None:
         facts["provider_error"] = failed
     elif operation.kind is kinds.API:
-        serious = status is not None and (status in _API_ERRORS or status >= _SERVER_ERROR)
+        serious = status is not None and (status in _API_ERRORS or status >= vocabulary.SERVER_ERROR)
         facts["provider_error"] = provider_errors.status_error(status) if serious and status is not None else None
     if call.operation is not None:
         settle(operation)
