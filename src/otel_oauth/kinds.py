@@ -111,6 +111,8 @@ USERINFO = _call("userinfo", "userinfo")
 DISCOVER = _call("discovery", "discovery", *_DISCOVERY_MOVES)
 JWKS = _call("jwks", "jwks")
 REGISTER = _call("registration", "registration", *_REGISTRATION_MOVES)
+DEVICE_AUTHORIZATION = _call("device_authorization", "api")
+PUSHED_AUTHORIZATION = _call("pushed_authorization", "api")
 API = _call("api", "api")
 ABANDONED = OperationKind("login", "local", "outcome", ())
 """Logins whose user never came back, found when their states ran out: no failure, and counted by no metric."""

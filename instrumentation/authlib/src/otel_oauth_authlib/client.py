@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from otel_oauth import cases, judge, kinds, vocabulary
+from otel_oauth import cases, judge, kinds, provider_errors, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Sighting
 from otel_oauth.operation import Operation, current_operation
-from otel_oauth_authlib import provider_errors
 from otel_oauth_authlib.own_tokens import (
     Exchange,
     error_code,

@@ -13,11 +13,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from otel_oauth import kinds, vocabulary
+from otel_oauth import kinds, provider_errors, vocabulary
 from otel_oauth.catalogue import UNKNOWN
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.operation import Operation, current_operation
-from otel_oauth_authlib import provider_errors
 
 if TYPE_CHECKING:
     from otel_oauth.kinds import OperationKind
@@ -28,8 +27,8 @@ _METADATA_ENDPOINTS = (
     ("jwks_uri", kinds.JWKS, ("GET",)),
     ("introspection_endpoint", kinds.INTROSPECT, ("POST",)),
     ("registration_endpoint", kinds.REGISTER, ("POST",)),
-    ("pushed_authorization_request_endpoint", kinds.API, ("POST",)),
-    ("device_authorization_endpoint", kinds.API, ("POST",)),
+    ("pushed_authorization_request_endpoint", kinds.PUSHED_AUTHORIZATION, ("POST",)),
+    ("device_authorization_endpoint", kinds.DEVICE_AUTHORIZATION, ("POST",)),
 )
 _MANAGEMENT = ("GET", "PUT", "DELETE")
 _API_ERRORS = frozenset((401, 403))

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import requests
 
-from otel_oauth_authlib.provider_errors import response_error, status_error, transport_error
+from otel_oauth.provider_errors import response_error, status_error, transport_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

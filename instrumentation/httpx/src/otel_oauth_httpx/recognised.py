@@ -1,0 +1,75 @@
+"""What was recognised of a request, and what its response came to: data, on the way from the wire to an operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_oauth.kinds import OperationKind
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """An HTTP request that is an OAuth operation.
+
+    :param kind: the operation. A request with ``token`` whose path does not tell revocation from introspection is
+        a revocation until its response says otherwise (:attr:`Outcome.kind`).
+    :param method: the HTTP method.
+    :param origin: ``scheme://authority`` of the URL, without userinfo: for the provider's name and ``server.address``.
+    :param url: the URL without userinfo, query and fragment; never exported.
+    :param grant_type: for a token request, the short name of the grant (:data:`otel_oauth.vocabulary.GRANT_TYPES`),
+        ``other`` for one that no RFC names; empty for any other request.
+    :param client_id: the client's own id, from the body, the query or the ``Authorization: Basic`` header; empty if
+        the request does not say it (``private_key_jwt``, mutual TLS).
+    :param discovery_method: for a discovery request, the label value: ``rfc9728``, ``www-authenticate`` or ``manual``.
+        Metadata of an authorization server that a protected resource named has the method of that resource.
+    :param document: for a discovery request, whose metadata it asks for.
+    :param manages: a request of RFC 7592: it reads (GET), updates (PUT) or deletes (DELETE) a registration.
+    :param parameters: what the request sends, under the names of RFC 6749 and family whatever the provider calls
+        them: ``code``, ``code_verifier``, ``refresh_token``, ``token`` (to revoke or introspect),
+        ``token_type_hint``, ``device_code``, ``redirect_uri``, ``scope``, ``state`` and ``code_challenge`` (pushed
+        authorization requests). Secrets: to be digested by the ledger, never kept or exported. Secrets that nothing
+        is correlated by (client secrets, passwords, assertions) are not among them.
+    """
+
+    kind: OperationKind
+    method: str
+    origin: str
+    url: str = field(default="", repr=False)
+    grant_type: str = ""
+    client_id: str = ""
+    discovery_method: Literal["", "rfc9728", "www-authenticate", "manual"] = ""
+    document: Literal["", "protected_resource", "authorization_server"] = ""
+    manages: bool = False
+    parameters: Mapping[str, str] = field(default=_NONE, repr=False)
+
+    @property
+    def pkce(self) -> bool:
+        """Whether the request carries a PKCE verifier (exchange) or challenge (pushed authorization request)."""
+        return "code_verifier" in self.parameters or "code_challenge" in self.parameters
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a response says of a recognised request.
+
+    :param kind: the operation, now that the response is known.
+    :param facts: what the operation is told: ``http_status`` and, where they apply, ``error`` (a standard code or
+        ``other``), ``provider_error``, ``status``, ``outcome`` (``pending``: a device is polling, RFC 8628),
+        ``active`` (introspection), ``revoked``, ``registration``.
+    :param granted: the response is a token response with an access token.
+    :param token: the members of a token response (RFC 6749 section 5.1) under their standard names and with their
+        types checked: ``access_token``, ``refresh_token``, ``scope``, ``token_type`` (text), ``expires_in``
+        (seconds). Secrets: to be digested by the ledger, never exported.
+    """
+
+    kind: OperationKind
+    facts: Mapping[str, object] = field(default=_NONE)
+    granted: bool = False
+    token: Mapping[str, Any] = field(default=_NONE, repr=False)
