@@ -8,13 +8,16 @@ JOBS ?= 2
 RUN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow matrix lint format docs lock wheels clean
+.PHONY: help venv demo test test-slow stack stack-check matrix bench bench-quick lint format docs lock wheels clean
 
 help:
 	@echo 'make demo     real logins through an authorization server and a client, and what the telemetry shows of them'
 	@echo '              (KEEP=1 keeps both serving)'
 	@echo 'make test     the fast tests; test-slow: the others'
+	@echo 'make stack    Collector, Loki, Prometheus and Zipkin on this machine, with the demo in them (built once, some minutes)'
+	@echo '              (stack-check: the tests of the pipeline)'
 	@echo 'make matrix   the tests of the plugins with every Authlib series on every Python found (ARGS=--corners: less)'
+	@echo 'make bench    the benchmarks, into build/bench; bench-quick: the essential ratios against their budgets'
 	@echo 'make lint     ruff, mypy, import-linter; format: let ruff rewrite'
 	@echo 'make docs     rewrite the generated pages of docs/'
 	@echo 'make lock     resolve requirements/dev.in into requirements/dev.lock'
@@ -32,13 +35,26 @@ demo: venv
 	@PYTHONPATH=examples "$(RUN)/python" -m demo $(if $(KEEP),--keep) $(ARGS)
 
 test: venv
-	"$(RUN)/python" -m pytest -n $(JOBS) -m 'not slow' $(ARGS)
+	"$(RUN)/python" -m pytest -n $(JOBS) -m 'not slow and not stack' $(ARGS)
 
 test-slow: venv
-	"$(RUN)/python" -m pytest -n $(JOBS) -m slow $(ARGS)
+	"$(RUN)/python" -m pytest -n $(JOBS) -m 'slow and not stack' $(ARGS)
+
+stack: venv
+	@PYTHONPATH=examples:tools "$(RUN)/python" -m stack $(ARGS)
+
+stack-check: venv
+	@PYTHONPATH=examples:tools "$(RUN)/python" -m stack --build-only
+	"$(RUN)/python" -m pytest -m stack $(ARGS)
 
 matrix: venv
 	@"$(RUN)/python" tools/matrix.py --jobs $(JOBS) $(ARGS)
+
+bench: venv
+	@"$(RUN)/python" -m benchmarks $(ARGS)
+
+bench-quick: venv
+	@"$(RUN)/python" -m benchmarks --quick $(ARGS)
 
 lint: venv
 	"$(RUN)/ruff" check .

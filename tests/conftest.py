@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+from claims import pytest_collection_modifyitems, pytest_runtest_call
 from hypothesis import settings
+
+__all__ = ["pytest_collection_modifyitems", "pytest_runtest_call"]
 
 os.environ["OTEL_OAUTH_RAISE_INTERNAL_ERRORS"] = "1"
 

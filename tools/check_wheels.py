@@ -20,17 +20,28 @@ from pathlib import Path
 from make_wheels import build
 from workspace import LOCK
 
-EXTRAS = {"otel_oauth": "sdk,prometheus,otlp,testing", "otel_oauth_authlib": "instruments"}
+EXTRAS = {
+    "otel_oauth": "sdk,prometheus,otlp,testing",
+    "otel_oauth_authlib": "instruments",
+    "otel_oauth_httpx": "instruments-any",
+}
 BESIDES = ("opentelemetry-distro", "flask", "requests")
 PROGRAM = """
 import sys, urllib.request
+import httpx, httpx2
 from importlib.metadata import version
 from authlib.integrations.requests_client import OAuth2Session
 from otel_oauth.catalogue import DOCUMENTED
 from otel_oauth_authlib import AuthlibInstrumentor
+from otel_oauth_httpx import HttpxOAuthInstrumentor
 
 assert "site-packages" in sys.modules["otel_oauth"].__file__, sys.modules["otel_oauth"].__file__
 assert AuthlibInstrumentor().is_instrumented_by_opentelemetry, "the Authlib instrumentor is not attached"
+assert HttpxOAuthInstrumentor().is_instrumented_by_opentelemetry, "the httpx instrumentor is not attached"
+for library in (httpx, httpx2):
+    answer = library.MockTransport(lambda request, library=library: library.Response(200, json={"access_token": "a"}))
+    with library.Client(transport=answer) as client:
+        client.post("https://as.example/token", data={"grant_type": "client_credentials", "client_id": "app"})
 session = OAuth2Session("app", redirect_uri="http://127.0.0.1/callback")
 session.create_authorization_url("http://127.0.0.1/authorize")
 with urllib.request.urlopen(sys.argv[1], timeout=10) as answer:
@@ -44,8 +55,9 @@ types = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
 missing = [metric.name for metric in DOCUMENTED if metric.kind == "counter" and metric.name not in types]
 assert not missing, f"not exposed: {missing}"
 assert total("otel_oauth_hooks", 'library="authlib"', 'state="attached"') > 0, "no hook is attached"
+assert total("provider_api_calls_total", 'provider="as.example"', 'status="200"') == 2, "httpx was not seen"
 assert total("oauth_flows_total", 'status="initiated"') == 1, "the initiated login was not counted"
-names = ("otel-oauth", "otel-oauth-authlib", "authlib")
+names = ("otel-oauth", "otel-oauth-authlib", "otel-oauth-httpx", "authlib", "httpx", "httpx2")
 print("attached:", ", ".join(f"{name} {version(name)}" for name in names))
 """
 

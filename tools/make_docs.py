@@ -12,7 +12,8 @@ from dataclasses import MISSING, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import catalogue, environment_variables
+import label_coverage
+from otel_oauth import catalogue, environment_variables, event_mapping, events
 from otel_oauth.settings import Settings
 from workspace import ROOT
 
@@ -108,8 +109,108 @@ def configuration_page() -> str:
     return NOTICE + CONFIGURATION_INTRODUCTION + "\n".join(rows) + "\n"
 
 
+EVENTS_INTRODUCTION = """\
+# Event reference
+
+Every event of the log, with its severity. It is emitted through the OpenTelemetry Logs API under this name, which
+is also its attribute `event.name`, and as a JSON line where that is switched on: [logging.md](logging.md). *Counted
+by* is the metric that moves in the same moment: one event for each increment, unless `oauth.count` says of how many.
+[runbook.md](runbook.md) says what to do; each event links to it (`oauth.event.runbook`).
+
+Each event carries `event.name`, `oauth.event.priority`, `oauth.event.runbook`, `oauth.duration` in seconds, and what
+is known of {who}, `http.response.status_code`. It has `exception.type` and `exception.stacktrace` (files, lines and
+functions only) if an exception left the operation, and `oauth.event.suppressed` if the rate held others back before
+it. Trace and span are those of the operation. Digests are keyed: the same value gives the same twelve characters in
+every worker that shares the ledger, and nobody can compute them without its key.
+"""
+GROUPS = {
+    "security": ("Security", "Attacks. Never sampled."),
+    "benign": (
+        "Harmless twins of attacks",
+        "What looks like an attack and is none: alert on a sustained rate only. Never sampled.",
+    ),
+    "operation": ("Operations", "What happens every day, and what fails."),
+    "compliance": ("What OAuth 2.1 forbids", "Practices to give up; no metric counts them."),
+}
+SECURITY_NOTE = """\
+Security events, their twins and those marked † also carry `client.address` (of the network only, see
+`OTEL_OAUTH_SOURCE_ADDRESS`) and, if switched on, `user_agent.original`; verdicts carry `oauth.security.event_type` and
+`oauth.security.severity`.
+"""
+
+
+def _counted_by(event: events.Event) -> str:
+    if event.counted is None:
+        return ""
+    values = f"{{{event.label}={'|'.join(event.values)}}}" if event.label else ""
+    return f"[`{event.counted.name}{values}`](metrics.md#{event.counted.name})"
+
+
+def _event_row(event: events.Event) -> str:
+    own = ", ".join(f"`{events.ATTRIBUTES[fact]}`" for fact in event.facts)
+    mark = " †" if event.source and event.group == "operation" else ""
+    name = f"[`{event.name}`](runbook.md#{event.name}){mark}"
+    cells = (name, event.priority, event.level.upper(), event.when, _counted_by(event), own)
+    return f"| {' | '.join(cells)} |"
+
+
+def _mapping_row(event: events.Event) -> str:
+    mapped = event_mapping.MAPPING[event.name]
+    class_uid, activity = mapped.ocsf
+    caption, activities = event_mapping.CLASSES[class_uid]
+    cells = (f"`{event.name}`", f"{caption} ({class_uid}): {activities[activity]}", mapped.auth0, mapped.okta)
+    return f"| {' | '.join(cells)} |"
+
+
+def events_page() -> str:
+    """Return the reference of all events, and what they are called elsewhere."""
+    who = ", ".join(f"`{events.ATTRIBUTES[fact]}`" for fact in events.COMMON)
+    parts = [NOTICE + EVENTS_INTRODUCTION.format(who=who), SECURITY_NOTE]
+    for group, (title, text) in GROUPS.items():
+        rows = [_event_row(event) for event in events.EVENTS.values() if event.group == group]
+        table = "| event | priority | severity | when | counted by | attributes besides |\n|---|---|---|---|---|---|\n"
+        parts.append(f"## {title} ({len(rows)})\n\n{text}\n\n{table}" + "\n".join(rows) + "\n")
+    rows = [_mapping_row(event) for event in events.EVENTS.values()]
+    table = "| event | OCSF class: activity | Auth0 log event type | Okta System Log event |\n|---|---|---|---|\n"
+    text = "`OTEL_OAUTH_OCSF=true` adds the fields of OCSF 1.3 as attributes under `ocsf.`. Empty: no counterpart.\n\n"
+    parts.append(f"## Names elsewhere\n\n{text}{table}" + "\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+COVERAGE_INTRODUCTION = """\
+# Label values: how each arises, and its test
+
+Every value of every label of the {number} documented metrics. *known* is any provider or client beside `unknown` and
+`other`, `*` each value of the list; of values with `|` between them the test has the one that is in its id. *By* says
+who records it in the test: a plugin, which drives the real library over HTTP or in process, or the
+[manual API](manual-api.md) for what no hook can see. A test is held to what stands here whenever it runs.
+"""
+
+
+def coverage_page() -> str:
+    """Return the table of label values, in the order of the catalogue."""
+    parts = [NOTICE + COVERAGE_INTRODUCTION.format(number=len(catalogue.DOCUMENTED))]
+    for metric in catalogue.DOCUMENTED:
+        parts.append(f"## `{metric.name}`\n")
+        lines = ["| labels | how | by | test |", "|---|---|---|---|"]
+        lines += [_reached(row) for row in label_coverage.rows() if row["series"].partition("{")[0] == metric.name]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _reached(row: dict[str, str]) -> str:
+    labels = row["series"].partition("{")[2].rstrip("}").replace("|", "\\|")
+    shown = f"`{labels}`" if labels else ""
+    if "never" in row:
+        return f"| {shown} | cannot arise: {row['never']} | | |"
+    by = next(label_coverage.expanded(row)).by
+    return f"| {shown} | {row['how']} | {by} | `{row['test'].replace('|', chr(92) + '|')}` |"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration_page,
+    "docs/coverage.md": coverage_page,
+    "docs/events.md": events_page,
     "docs/metrics.md": metrics_page,
 }
 

@@ -1,8 +1,9 @@
 """Run the tests of the plugins against other versions than the lock's: `python tools/matrix.py --corners`.
 
 Each file of requirements/matrix replaces some pins of the lock: `authlib-1.3.txt` puts Authlib 1.3 in the place of
-the newest, `floors.txt` the oldest version of everything that our distributions allow. Each of them with each Python
-that tools/interpreters.py finds is one cell, with an environment of its own below build/matrix.
+the newest, `httpx-0.24.txt` httpx 0.24, `floors.txt` the oldest version of everything that our distributions allow.
+Each of them with each Python that tools/interpreters.py finds is one cell, with an environment of its own below
+build/matrix.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 OVERRIDES = ROOT / "requirements" / "matrix"
 BUILT = ROOT / "build" / "matrix"
 PLUGINS = ("tests/plugins", "tests/e2e")
+HTTPX = ("tests/plugins/httpx",)
+OF_LIBRARY = {"authlib": ("tests/plugins/authlib", "tests/e2e"), "httpx": HTTPX, "httpx2": HTTPX, "mcp": HTTPX}
 TESTS = {
     "floors": ("tests/core", *PLUGINS, "--ignore=tests/core/test_prometheus.py"),  # its exporter needs a newer SDK
     "floors-prometheus": ("tests/core/test_prometheus.py", "tests/core/test_telemetry.py"),
@@ -46,6 +49,16 @@ class Cell:
     minor: str
     interpreter: str
     name: str
+
+    @property
+    def library(self) -> str:
+        """The library whose version is replaced; the whole name where it is more than one."""
+        return self.name if self.name in TESTS else self.name.rpartition("-")[0]
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The tests that this cell runs."""
+        return TESTS.get(self.name) or OF_LIBRARY[self.library]
 
     @cached_property
     def overrides(self) -> Path:
@@ -88,7 +101,7 @@ class Cell:
     def test(self, arguments: list[str]) -> tuple[bool, str, str]:
         """Run the tests; return whether they passed, pytest's last line and all that it wrote."""
         options = ("-q", "-m", "not slow", "-p", "no:cacheprovider")
-        command = [str(self.python), "-m", "pytest", *options, *TESTS.get(self.name, PLUGINS), *arguments]
+        command = [str(self.python), "-m", "pytest", *options, *self.tests, *arguments]
         done = subprocess.run(
             command, cwd=ROOT, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment()
         )
@@ -114,11 +127,13 @@ def cells(options: argparse.Namespace) -> list[Cell]:
     # A release as old as the floors has no wheels for newer Pythons.
     every = [Cell(minor, found[minor], name) for name in names for minor in pythons[: 1 if name in TESTS else None]]
     if options.corners:
-        # The newest Authlib is the lock's: with it `make test` runs all tests, on each Python.
+        # The newest of each library is the lock's: with it `make test` runs all tests, on each Python.
+        oldest = {cell.library: cell.name for cell in reversed(every)}
+        ends = {"authlib": {*pythons[::-1][:1], *pythons[:1]}}
         return [
             cell
             for cell in every
-            if cell.name in TESTS or (cell.name == names[0] and cell.minor in pythons[::-1][:1] + pythons[:1])
+            if cell.name == oldest[cell.library] and cell.minor in ends.get(cell.library, pythons[:1])
         ]
     asked_pythons, asked_names = options.python or list(found), options.against or names
     for asked, known in ((asked_pythons, found), (asked_names, names)):
@@ -151,7 +166,7 @@ def passes(cell: Cell, arguments: list[str]) -> bool:
 def main(arguments: list[str]) -> int:
     """Run the cells one after the other; return 1 if one of them failed."""
     parser = argparse.ArgumentParser(description="Test the plugins against other versions than the lock's.")
-    parser.add_argument("--corners", action="store_true", help="the oldest Authlib on two Pythons, and the floors")
+    parser.add_argument("--corners", action="store_true", help="the oldest of each library, and the floors")
     parser.add_argument("--python", nargs="+", metavar="3.x", help="only these Pythons")
     parser.add_argument("--against", nargs="+", metavar="NAME", help="only these files of requirements/matrix")
     parser.add_argument("--jobs", default="2", help="processes of pytest")

@@ -20,6 +20,7 @@ from flask import Flask, abort, jsonify, request, session, url_for
 from requests import RequestException
 
 from demo import serving
+from demo.newsletter import add_newsletter
 from demo.seeds import BATCH, KIOSK, KIOSK_LOGIN_LIFETIME, REGISTRATION_TOKEN, WEB
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def create_app(issuer: str) -> Flask:
     )
     application = Application(app, issuer)
     _add_login(app, application)
+    add_newsletter(app, issuer)
     _add_session(app, application)
     _add_calls(app, application)
     _add_service(app, application)

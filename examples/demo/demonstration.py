@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
-from demo import evidence, logins, report, terminal
+from demo import evidence, logins, redacted, report, terminal, visitors
 from demo.performance import perform
 from demo.programs import DemoError, InstrumentedProgram, free_ports
 from demo.readings import Meters
@@ -130,7 +130,13 @@ def present(performance: Performance, export: evidence.Export, options: argparse
     if login is not None:
         console.print(terminal.login_table(login, console.width))
     console.print(terminal.attacks_table(performance))
-    console.print(terminal.security_table(evidence.security_events(export), verdicts, console.width))
+    stock = redacted.first_callback(export.spans, visitors.callbacks)
+    if stock is None:
+        wrong.append("no span of a stock instrumentation was redacted")
+    else:
+        console.print(redacted.table(stock))
+    events, logged = evidence.security_events(export), evidence.logged(export)
+    console.print(terminal.security_table(events, verdicts, logged, console.width))
     exported = sum(summary.series > 0 for summary in summaries)
     result = sentence(performance, exported, len(wrong))
     for problem in wrong:

@@ -40,6 +40,14 @@ def partner_logins(world: World) -> Iterator[float]:
 
 
 @scenario("everyday")
+def newsletter_logins(world: World) -> Iterator[float]:
+    """Three people log in at the newsletter, which uses httpx-oauth instead of Authlib."""
+    yield AT_ONCE
+    for person in PEOPLE[:3]:
+        world.visitor(person, "newsletter")
+
+
+@scenario("everyday")
 def api_calls(world: World) -> Iterator[float]:
     """Everyone who is logged in looks at the orders."""
     yield AT_ONCE

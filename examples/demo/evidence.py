@@ -10,6 +10,7 @@ from demo.expectations import ANY_TIME
 from demo.readings import COUNTERS, ERRORS, Series
 from otel_oauth import vocabulary
 from otel_oauth.catalogue import BY_NAME, DOCUMENTED
+from otel_oauth.telemetry import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +29,18 @@ MILLISECONDS = {"s": 1000.0, "ms": 1.0}
 
 @dataclass(frozen=True)
 class Export:
-    """What both programs sent over OTLP: all spans, the newest point of each catalogued series, what was no OTLP."""
+    """What both programs sent over OTLP.
+
+    :param spans: all spans.
+    :param points: the newest point of each catalogued series.
+    :param rejected: what was no OTLP.
+    :param logs: the log events of the instrumentation.
+    """
 
     spans: Sequence[Span]
     points: Mapping[Series, Mapping[str, Any]]
     rejected: Sequence[str]
+    logs: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass
@@ -82,7 +90,12 @@ def collect(receiver: OtlpReceiver, programs: Sequence[InstrumentedProgram]) -> 
             values = tuple(str(point["attributes"].get(label)) for label in metric.label_names)
             points[Series(names[point["resource"]["service.name"]], metric.name, values)] = point
     spans = [{**span, "program": names[span["resource"]["service.name"]]} for span in receiver.spans()]
-    return Export(spans, points, receiver.rejected())
+    logs = [
+        {**log, "program": names[log["resource"]["service.name"]]}
+        for log in receiver.logs()
+        if log["scope"]["name"] == SCOPE
+    ]
+    return Export(spans, points, receiver.rejected(), logs)
 
 
 def summaries(export: Export) -> list[Summary]:
@@ -125,6 +138,17 @@ def security_events(export: Export) -> Counter[Event]:
     return +events
 
 
+def logged(export: Export) -> dict[Event, Counter[str]]:
+    """Return the names of the log events of each security event, and how many there were."""
+    names: dict[Event, Counter[str]] = {}
+    for log in export.logs:
+        attributes = log["attributes"]
+        if vocabulary.EVENT_TYPE in attributes:
+            event = attributes[vocabulary.EVENT_TYPE], attributes[vocabulary.SEVERITY], log["program"]
+            names.setdefault(event, Counter())[attributes["event.name"]] += 1
+    return names
+
+
 def problems(performance: Performance, export: Export) -> Iterator[str]:
     """Yield a sentence for everything that is not as it should be."""
     for outcome in performance.outcomes:
@@ -152,7 +176,7 @@ def _missing(performance: Performance, export: Export) -> Iterator[str]:
 
 
 def _contradictions(performance: Performance, export: Export) -> Iterator[str]:
-    """Compare the ways in which the same facts were told: both exporters, and metrics with spans."""
+    """Compare the ways in which the same facts were told: both exporters, and metrics with spans and log events."""
     for series, value in performance.readings[-1].values.items():
         if series.metric in COUNTERS and str(series) != ANY_TIME:
             sent = export.points.get(series, {}).get("value")
@@ -162,6 +186,11 @@ def _contradictions(performance: Performance, export: Export) -> Iterator[str]:
     for event in sorted({*counted, *told}):
         if counted[event] != told[event]:
             yield f"{' '.join(event)}: {counted[event]} security events counted, {told[event]} spans tell of one"
+    written = logged(export)
+    for event in sorted({*counted, *written}):
+        lines = sum(written.get(event, Counter()).values())
+        if counted[event] != lines:
+            yield f"{' '.join(event)}: {counted[event]} security events counted, {lines} in the log"
 
 
 def _errors(export: Export) -> dict[str, int]:

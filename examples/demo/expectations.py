@@ -160,6 +160,13 @@ EXPECTED: Mapping[str, tuple[str, ...]] = {
         "server oauth_pkce_validations_total{success,valid} x2",
         *(f"server oauth_code_exchanged{{partner,{method}}}" for method in ("S256", "plain", "none")),
     ),
+    "newsletter_logins": (
+        *_code_exchanged("newsletter", 3),
+        *_initiated("newsletter", 3),
+        "client oauth_flows_total{newsletter,success} x3",
+        "client oauth_pkce_validations_total{success,valid} x3",
+        _called("token", 200, 3, "newsletter"),
+    ),
     "api_calls": (_called("api", 200, 24),),
     "profiles": ("server oauth_http_requests_total{GET,userinfo,200} x6", _called("userinfo", 200, 6)),
     "refreshes": (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 EXAMPLES = Path(__file__).resolve().parents[1]
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 POLL_SECONDS = 0.05
 LOG_LINES = 12
@@ -168,7 +168,7 @@ def environment() -> dict[str, str]:
         "no_proxy": HOST,
         "OTEL_TRACES_EXPORTER": "otlp",
         "OTEL_METRICS_EXPORTER": "otlp,oauth_prometheus",
-        "OTEL_LOGS_EXPORTER": "none",
+        "OTEL_LOGS_EXPORTER": "otlp",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_METRIC_EXPORT_INTERVAL": "5000",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "3",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo import plots
-from demo.evidence import security_events, summaries, verdicts
+from demo.evidence import logged, security_events, summaries, verdicts
 from demo.readings import Series
 from demo.wording import PROGRAMS, Movement, families, milliseconds, movements, sentence, total
 
@@ -146,7 +146,7 @@ def _twins(performance: Performance) -> str:
 
 
 def _security(export: Export) -> str:
-    told = verdicts(export)
+    told, written = verdicts(export), logged(export)
     rows = []
     for event, number in sorted(security_events(export).items()):
         event_type, severity, program = event
@@ -156,13 +156,14 @@ def _security(export: Export) -> str:
         rows.append(
             f'<tr><td class="mono">{event_type}</td><td class="{severity}">{severity}</td>'
             f'<td class="{program}">{program}</td><td class="n">{number}</td>'
+            f'<td class="mono">{", ".join(sorted(written.get(event, ())))}</td>'
             f'<td class="mono">{escape(cases)}</td><td class="mono">{trace}</td></tr>'
         )
     return _section(
         "Security events",
-        "Counted in <code>oauth_security_events_total</code>; each has a span that names its case and leads to its "
-        "trace. Severity low is the benign twin of an attack and fires no alert.",
-        _table(("event_type", "severity", "program", "counted", "cases", "a trace"), rows),
+        "Counted in <code>oauth_security_events_total</code>; each is an event in the log, and has a span that names "
+        "its case and leads to its trace. Severity low is the benign twin of an attack and fires no alert.",
+        _table(("event_type", "severity", "program", "counted", "in the log", "cases", "a trace"), rows),
     )
 
 

@@ -57,6 +57,13 @@ PARTNER = Client(
     "profile orders",
     "http://127.0.0.1:9/partner",
 )
+NEWSLETTER = Client(
+    "newsletter",
+    "the-secret-of-newsletter",
+    ("authorization_code", "refresh_token"),
+    "profile",
+    "http://127.0.0.1/callback/newsletter",
+)
 BATCH = Client("batch", "the-secret-of-batch", ("client_credentials",), "reports")
 
-CLIENTS = (WEB, KIOSK, PARTNER, BATCH)
+CLIENTS = (WEB, KIOSK, PARTNER, NEWSLETTER, BATCH)

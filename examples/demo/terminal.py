@@ -17,7 +17,7 @@ from otel_oauth.catalogue import DOCUMENTED
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -226,12 +226,15 @@ def _add(table: Table, outcome: Outcome, twin: Counter[str] | None) -> None:
     table.add_row(mark, outcome.scenario.name, joined(movements(outcome.moved, twin)))
 
 
-def security_table(events: Counter[Event], verdicts: Sequence[Verdict], width: int) -> Table:
-    """Return the security events that were counted, with the cases that their spans tell, and one of the traces."""
+def security_table(
+    events: Counter[Event], verdicts: Sequence[Verdict], logged: Mapping[Event, Counter[str]], width: int
+) -> Table:
+    """Return the security events that were counted, their names in the log, their cases, and one of the traces."""
     table = Table(title="Security events", title_justify="left")
     for name in ("event_type", "severity", "program"):
         table.add_column(name, no_wrap=True)
     table.add_column("counted", justify="right", min_width=7)
+    table.add_column("in the log", overflow="fold")
     table.add_column("cases, as their spans tell", overflow="fold")
     if width >= WIDE:
         table.add_column("a trace", no_wrap=True, style="dim")
@@ -243,6 +246,7 @@ def security_table(events: Counter[Event], verdicts: Sequence[Verdict], width: i
             Text(severity, style=SEVERITIES.get(severity, "")),
             Text(program, style=COLOURS[program]),
             str(number),
+            ", ".join(sorted(logged.get(event, ()))),
             ", ".join(sorted({verdict.case for verdict in told})),
             told[0].trace_id[:16] if told else "",
         ]

@@ -21,6 +21,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     everyday.logins,
     everyday.kiosk_logins,
     everyday.partner_logins,
+    everyday.newsletter_logins,
     everyday.api_calls,
     everyday.profiles,
     everyday.refreshes,

@@ -19,6 +19,8 @@ TIMEOUT = 15.0
 OK, FOUND, BAD_REQUEST = 200, 302, 400
 contacted: set[str] = set()
 """The addresses that visitors sent a request to, until somebody empties it."""
+callbacks: list[str] = []
+"""The URLs with a code that their browsers were sent to, in order."""
 
 HIDDEN_FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 
@@ -65,6 +67,8 @@ def http() -> requests.Session:
 
 def _note(answer: requests.Response, **_options: object) -> None:
     contacted.add(urlsplit(answer.url).netloc)
+    if "code=" in answer.url:
+        callbacks.append(answer.url)
 
 
 def query_of(url: str) -> dict[str, str]:

@@ -13,8 +13,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth.ledger import StoreError, private_directory
-from otel_oauth.telemetry import _directory, _instances
+from otel_oauth.ledger import StoreError, private_directory, service_directory
+from otel_oauth.settings import service_key
+from otel_oauth.telemetry import _instances
 
 try:
     import fcntl
@@ -121,7 +122,7 @@ def join_siblings() -> None:
         if _place is not None:
             return
         try:
-            path = private_directory(_directory("auto")) / "exposition.lock"
+            path = private_directory(service_directory(service_key())) / "exposition.lock"
             _place = _locked(path)
         except (OSError, StoreError):
             _log.warning("otel-oauth: sibling workers cannot be told apart here, /metrics answers for this process")

@@ -9,10 +9,14 @@ reuse before integrity violation).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from otel_oauth import catalogue as c
+from otel_oauth import events as e
 from otel_oauth.moves import Fact, Move
+
+if TYPE_CHECKING:
+    from otel_oauth.events import Event
 
 EventType = Literal["token_reuse", "integrity_violation", "code_injection"]
 Severity = Literal["low", "medium", "high", "critical"]
@@ -27,14 +31,14 @@ class Case:
     :param name: the case's name, also the span attribute ``oauth.case``.
     :param moves: what moves beyond the rows of the operation's kind.
     :param security: the verdict ``(event_type, severity)``, if the case is one.
-    :param event: the name of the event that goes with the verdict.
+    :param event: the event that goes with the verdict.
     :param facts: facts that the case settles (the labels of a refresh, whether a flow failed).
     """
 
     name: str
     moves: tuple[Move, ...] = ()
     security: tuple[EventType, Severity] | None = None
-    event: str = ""
+    event: Event | None = None
     facts: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -55,16 +59,9 @@ _STATE_REUSE = Move(c.INTEGRITY_VIOLATIONS, ("state_reuse",))
 _USER_MISMATCH = Move(c.INTEGRITY_VIOLATIONS, ("user_mismatch",))
 _FLOW_FAILED: dict[str, str | bool] = {"flow": True, "status": "failure"}
 
-_REFRESH_REUSE_EVENT = "oauth_refresh_token_reuse_detected"
-_CODE_REUSE_EVENT = "oauth_code_reuse_detected"
-_INJECTION_EVENT = "oauth_code_injection_attempt"
-_INTEGRITY_EVENT = "oauth_integrity_violation"
-_OWNERSHIP_EVENT = "oauth_ownership_violation"
-_REPLAY_EVENT = "pkce_replay_detected"
-
 
 def _verdict(
-    name: str, event_type: EventType, severity: Severity, event: str, *moves: Move, **facts: str | bool
+    name: str, event_type: EventType, severity: Severity, event: Event, *moves: Move, **facts: str | bool
 ) -> Case:
     security = Move(c.SECURITY_EVENTS, (event_type, severity))
     return Case(name, (*moves, security), (event_type, severity), event, facts)
@@ -76,21 +73,21 @@ def _refresh(name: str, reason: str) -> Case:
 
 # The server, authorization code -----------------------------------------------------------------------------
 
-CODE_DOUBLE_SUBMIT = _verdict("code_double_submit", "token_reuse", "low", _CODE_REUSE_EVENT, Move(c.CODE_REUSE))
-CODE_REPLAYED = _verdict("code_replayed", "token_reuse", "high", _CODE_REUSE_EVENT, Move(c.CODE_REUSE))
+CODE_DOUBLE_SUBMIT = _verdict("code_double_submit", "token_reuse", "low", e.CODE_DOUBLE_SUBMIT, Move(c.CODE_REUSE))
+CODE_REPLAYED = _verdict("code_replayed", "token_reuse", "high", e.CODE_REUSE, Move(c.CODE_REUSE))
 CODE_REPLAYED_BY_OTHER_CLIENT = _verdict(
     "code_replayed_by_other_client",
     "code_injection",
     "critical",
-    _INJECTION_EVENT,
+    e.CODE_INJECTION,
     Move(c.CODE_REUSE),
     Move(c.CODE_INJECTIONS),
 )
 CODE_OF_OTHER_CLIENT = _verdict(
-    "code_of_other_client", "code_injection", "critical", _INJECTION_EVENT, Move(c.CODE_INJECTIONS)
+    "code_of_other_client", "code_injection", "critical", e.CODE_INJECTION, Move(c.CODE_INJECTIONS)
 )
 CODE_REDIRECT_HOST_DIFFERS = _verdict(
-    "code_redirect_host_differs", "code_injection", "critical", _INJECTION_EVENT, Move(c.CODE_INJECTIONS)
+    "code_redirect_host_differs", "code_injection", "critical", e.CODE_INJECTION, Move(c.CODE_INJECTIONS)
 )
 CODE_REDIRECT_URI_DIFFERS = Case("code_redirect_uri_differs")
 CODE_EXPIRED = Case("code_expired", (_EXPIRED,))
@@ -99,7 +96,7 @@ PKCE_MISMATCH = _verdict(
     "pkce_mismatch",
     "integrity_violation",
     "high",
-    _INTEGRITY_EVENT,
+    e.INTEGRITY_VIOLATION,
     _INVALID_HASH,
     Move(c.PKCE_FAILED, (_METHOD,)),
     _HASH_MISMATCH,
@@ -109,7 +106,7 @@ PKCE_VERIFIER_MISSING = _verdict(
     "pkce_verifier_missing",
     "integrity_violation",
     "medium",
-    _INTEGRITY_EVENT,
+    e.INTEGRITY_VIOLATION,
     _INVALID_HASH,
     Move(c.PKCE_FAILED, (_METHOD,)),
     _HASH_MISMATCH,
@@ -119,7 +116,7 @@ PKCE_DOWNGRADE = _verdict(
     "pkce_downgrade",
     "integrity_violation",
     "high",
-    _INTEGRITY_EVENT,
+    e.INTEGRITY_VIOLATION,
     _INVALID_HASH,
     Move(c.PKCE_FAILED, ("none",)),
     _HASH_MISMATCH,
@@ -128,16 +125,16 @@ PKCE_DOWNGRADE = _verdict(
 # The server, refresh token ----------------------------------------------------------------------------------
 
 REFRESH_RACE = _verdict(
-    "refresh_race", "token_reuse", "low", _REFRESH_REUSE_EVENT, refresh="failure", reason="reuse_detected"
+    "refresh_race", "token_reuse", "low", e.REFRESH_RACE, refresh="failure", reason="reuse_detected"
 )
 REFRESH_RACE_ACCEPTED = _verdict(
-    "refresh_race_accepted", "token_reuse", "low", _REFRESH_REUSE_EVENT, refresh="success", reason="normal"
+    "refresh_race_accepted", "token_reuse", "low", e.REFRESH_RACE, refresh="success", reason="normal"
 )
 REFRESH_REUSED = _verdict(
     "refresh_reused",
     "token_reuse",
     "critical",
-    _REFRESH_REUSE_EVENT,
+    e.REFRESH_REUSE,
     Move(c.TOKEN_REUSE),
     refresh="reuse_detected",
     reason="reuse_detected",
@@ -147,7 +144,7 @@ REFRESH_OF_OTHER_CLIENT = _verdict(
     "refresh_of_other_client",
     "integrity_violation",
     "high",
-    _OWNERSHIP_EVENT,
+    e.OWNERSHIP_VIOLATION,
     _USER_MISMATCH,
     refresh="failure",
     reason="ownership_failed",
@@ -162,35 +159,35 @@ REFRESH_OK = Case("refresh_ok", facts={"refresh": "success", "reason": "normal"}
 # The server, other endpoints --------------------------------------------------------------------------------
 
 TOKEN_OF_OTHER_CLIENT = _verdict(
-    "token_of_other_client", "integrity_violation", "high", _OWNERSHIP_EVENT, _USER_MISMATCH
+    "token_of_other_client", "integrity_violation", "high", e.OWNERSHIP_VIOLATION, _USER_MISMATCH
 )
-ASSERTION_REPLAYED = _verdict("assertion_replayed", "integrity_violation", "high", _REPLAY_EVENT, _STATE_REUSE)
-NONCE_REPLAYED = _verdict("nonce_replayed", "integrity_violation", "low", _REPLAY_EVENT)
+ASSERTION_REPLAYED = _verdict("assertion_replayed", "integrity_violation", "high", e.REPLAY, _STATE_REUSE)
+NONCE_REPLAYED = _verdict("nonce_replayed", "integrity_violation", "low", e.NONCE_REPLAYED)
 
 # The client, callback ---------------------------------------------------------------------------------------
 
-STATE_RELOADED = _verdict("state_reloaded", "integrity_violation", "low", _REPLAY_EVENT, _GONE)
-STATE_REPLAYED = _verdict("state_replayed", "integrity_violation", "high", _REPLAY_EVENT, _GONE, _STATE_REUSE)
+STATE_RELOADED = _verdict("state_reloaded", "integrity_violation", "low", e.STATE_RELOADED, _GONE)
+STATE_REPLAYED = _verdict("state_replayed", "integrity_violation", "high", e.REPLAY, _GONE, _STATE_REUSE)
 STATE_EXPIRED = Case(
     "state_expired", (_EXPIRED, Move(c.PKCE_CLEANED, ("expired",), when="pending")), facts=dict(_FLOW_FAILED)
 )
 STATE_UNKNOWN = Case("state_unknown", (_NOT_FOUND,))
 STATE_OF_OTHER_SESSION = _verdict(
-    "state_of_other_session", "code_injection", "critical", _INJECTION_EVENT, _GONE, Move(c.CODE_INJECTIONS)
+    "state_of_other_session", "code_injection", "critical", e.CODE_INJECTION, _GONE, Move(c.CODE_INJECTIONS)
 )
-STATE_SESSION_LOST = _verdict("state_session_lost", "integrity_violation", "low", _REPLAY_EVENT, _GONE, **_FLOW_FAILED)
+STATE_SESSION_LOST = _verdict("state_session_lost", "integrity_violation", "low", e.SESSION_LOST, _GONE, **_FLOW_FAILED)
 STATE_DROPPED = Case("state_dropped", (_GONE,))
 CALLBACK_CANCELLED = Case("callback_cancelled")
 CALLBACK_ERROR = Case("callback_error", facts=dict(_FLOW_FAILED))
 NONCE_MISMATCH = _verdict(
-    "nonce_mismatch", "code_injection", "critical", _INJECTION_EVENT, Move(c.CODE_INJECTIONS), **_FLOW_FAILED
+    "nonce_mismatch", "code_injection", "critical", e.CODE_INJECTION, Move(c.CODE_INJECTIONS), **_FLOW_FAILED
 )
 NONCE_MISSING = Case("nonce_missing", facts=dict(_FLOW_FAILED))
 AT_HASH_MISMATCH = _verdict(
-    "at_hash_mismatch", "integrity_violation", "high", _INTEGRITY_EVENT, _HASH_MISMATCH, **_FLOW_FAILED
+    "at_hash_mismatch", "integrity_violation", "high", e.INTEGRITY_VIOLATION, _HASH_MISMATCH, **_FLOW_FAILED
 )
-C_HASH_MISMATCH = _verdict("c_hash_mismatch", "integrity_violation", "high", _INTEGRITY_EVENT, _HASH_MISMATCH)
-ISSUER_MISMATCH = _verdict("issuer_mismatch", "integrity_violation", "high", _OWNERSHIP_EVENT, _USER_MISMATCH)
+C_HASH_MISMATCH = _verdict("c_hash_mismatch", "integrity_violation", "high", e.INTEGRITY_VIOLATION, _HASH_MISMATCH)
+ISSUER_MISMATCH = _verdict("issuer_mismatch", "integrity_violation", "high", e.OWNERSHIP_VIOLATION, _USER_MISMATCH)
 
 CASES: dict[str, Case] = {case.name: case for case in list(globals().values()) if isinstance(case, Case)}
 """Every case by its name."""

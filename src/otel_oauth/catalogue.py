@@ -462,7 +462,34 @@ PROVIDER_API_ERRORS = Metric(
 
 # Our own: the health of the instrumentation -----------------------------------------------------------------
 
-COMPONENTS = ("operation", "ledger", "hook", "gauge", "manual", "exposition")
+COMPONENTS = ("operation", "ledger", "hook", "gauge", "manual", "exposition", "redaction")
+REDACTED_KINDS = (
+    "code",
+    "state",
+    "nonce",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "token",
+    "code_verifier",
+    "code_challenge",
+    "client_secret",
+    "assertion",
+    "password",
+    "device_code",
+    "user_code",
+    "request_uri",
+    "jwt",
+    "authorization",
+    "cookie",
+    "session",
+    "api_key",
+    "custom",
+    "opaque",
+    "uninspected",
+)
+"""What a redacted value can be called. ``opaque`` is what only looks like a secret (strict), ``uninspected`` what could
+not be looked at and was left out for that."""
 PARTITIONS = ("code", "refresh", "state", "access", "family", "flow", "pkce", "client", "authorization")
 
 INTERNAL_ERRORS = Metric(
@@ -501,7 +528,28 @@ LEDGER_SHARED = Metric(
     "otel_oauth_ledger_shared",
     "gauge",
     "{level}",
-    "How far the ledger is shared: 0 this process, 1 this host.",
+    "How far the ledger is shared: 0 this process, 1 this host, 2 several hosts (Redis).",
+    source="otel-oauth",
+)
+EVENTS_DROPPED = Metric(
+    "otel_oauth_events_dropped_total",
+    "counter",
+    "{event}",
+    "Log events that did not leave though somebody listens: held back by the rate, left out by sampling, or lost.",
+    (Label("reason", ("rate_limited", "sampled", "queue_full", "unwritten")),),
+    source="otel-oauth",
+)
+REDACTIONS = Metric(
+    "otel_oauth_redactions_total",
+    "counter",
+    "{secret}",
+    "Secrets that were taken out of what leaves the process (or, in a dry run, would have been), by signal and kind.",
+    (Label("signal", ("span", "log", "metric", "baggage")), Label("kind", REDACTED_KINDS)),
+    zeros=tuple(
+        (signal, kind)
+        for signal in ("span", "log")
+        for kind in ("code", "state", "access_token", "refresh_token", "code_verifier", "client_secret")
+    ),
     source="otel-oauth",
 )
 HOOKS = Metric(
@@ -509,7 +557,7 @@ HOOKS = Metric(
     "gauge",
     "{hook}",
     "Hooks into instrumented libraries by state.",
-    (Label("library", ("authlib",)), Label("state", ("attached", "missing"))),
+    (Label("library", ("authlib", "httpx")), Label("state", ("attached", "missing"))),
     source="otel-oauth",
 )
 

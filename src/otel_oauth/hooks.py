@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -71,6 +71,7 @@ class Call:
 
 Begin = Callable[[Call], "Operation | None"]
 After = Callable[[Call, Any, "BaseException | None"], None]
+Drive = Callable[[Call, AsyncGenerator[Any, Any]], AsyncGenerator[Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,14 @@ class Hook:
         ``begin`` the call has no operation of its own and is only watched.
     :param after: gets the result, or ``None`` and the exception, before the operation ends.
     :param optional: not every supported version of the library has it, so nothing is missing where it is absent.
+    :param drive: for a function that returns an asynchronous generator, instead of the others: an asynchronous
+        generator function that drives it, and yields, receives and raises the same. It guards what it does besides.
     """
 
     begin: Begin | None = None
     after: After | None = None
     optional: bool = False
+    drive: Drive | None = None
 
 
 class HookSet:
@@ -126,12 +130,6 @@ class HookSet:
                 self.telemetry.guard.run("hook", self._patch_module, module, hooks)
 
         return imported
-
-    def attach_now(self, table: Mapping[str, Hook]) -> None:
-        """Like :meth:`attach`, but import the modules at once."""
-        for target in table:
-            import_module(target.partition(":")[0])
-        self.attach(table)
 
     def _patch_module(self, module: ModuleType, hooks: Iterable[tuple[str, Hook]]) -> None:
         for path, hook in hooks:
@@ -187,6 +185,13 @@ class HookSet:
             self._adopted.add(cls)
         self.telemetry.hooks(self._library, attached=self._attached, missing=self._missing)
 
+    def count(self, *, attached: int = 0, missing: int = 0) -> None:
+        """Count hooks that the plugin put in place by itself, to be taken back by :meth:`on_detach`."""
+        with self._lock:
+            self._attached += attached
+            self._missing += missing
+        self.telemetry.hooks(self._library, attached=self._attached, missing=self._missing)
+
     def on_detach(self, undo: Callable[[], None]) -> None:
         """Remember something else to be taken back at :meth:`detach`."""
         self._undo.append(undo)
@@ -217,6 +222,8 @@ class HookSet:
             if not self.active or (not in_operation() and _suppressed()):
                 return wrapped(*args, **kwargs)
             call = Call(self, instance, args, kwargs)
+            if hook.drive is not None:
+                return hook.drive(call, wrapped(*args, **kwargs))
             if begin is not None:
                 operation = guard.run("hook", _started, begin, call)
                 if operation is None and not call.watched:

@@ -13,10 +13,17 @@ manual API):
     error.
 ``flow``, ``flow_timed``, ``flow_seconds``
     the operation ends a flow; its start is known; seconds since its initiation.
+``discovery_method``, ``discovery_seconds``
+    the request ends an attempt of discovery; seconds since its first request, if it had several.
 ``initiated``
     an authorization was started; unless set, whether the operation succeeded.
 ``pkce`` / ``pkce_ok``
-    a state with a verifier (client) or a code with a challenge (server) was stored / was validated.
+    a state with a verifier (client) or a code with a challenge (server) was stored / was validated. ``pkce`` is
+    false where one was stored without.
+``pkce_plain``, ``redirect_insecure``, ``token_in_query``
+    what OAuth 2.1 forbids was seen.
+``code``, ``state``, ``family``, ``user``
+    keyed digests of a code, a state, the grant that tokens descend from, the user; for events.
 """
 
 from __future__ import annotations
@@ -25,6 +32,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from otel_oauth import catalogue as c
+from otel_oauth import events as e
+from otel_oauth.events import Occurrence
 from otel_oauth.moves import Fact, Move
 
 _PROVIDER = Fact("provider")
@@ -45,6 +54,7 @@ class OperationKind:
     :param moves: the catalogue rows of every such operation; a case may add more.
     :param span: whether the operation has a span of its own.
     :param operation: for a call to a provider, the value of the ``operation`` label.
+    :param occurrences: the events of such an operation that no metric counts.
     """
 
     name: str
@@ -53,6 +63,7 @@ class OperationKind:
     moves: tuple[Move, ...]
     span: bool = True
     operation: str = ""
+    occurrences: tuple[Occurrence, ...] = ()
 
 
 _PROVIDER_MOVES = (
@@ -75,13 +86,28 @@ _REGISTRATION_MOVES = (
     Move(c.CLIENT_REGISTRATION_DURATION, (_STATUS,), when="registration"),
 )
 _DISCOVERY_MOVES = (
-    Move(c.DISCOVERY, (Fact("discovery_method"), _STATUS)),
-    Move(c.DISCOVERY_DURATION, (Fact("discovery_method"), _STATUS)),
+    Move(c.DISCOVERY, (Fact("discovery_method"), _STATUS), when="discovery_method"),
+    Move(
+        c.DISCOVERY_DURATION,
+        (Fact("discovery_method"), _STATUS),
+        when="discovery_method",
+        value="discovery_seconds",
+        or_own=True,
+    ),
 )
 
 
-def _call(name: str, operation: str, *moves: Move) -> OperationKind:
-    return OperationKind(name, "client", "provider", (*_PROVIDER_MOVES, *moves), operation=operation)
+_FORBIDDEN_GRANTS = (
+    Occurrence(e.IMPLICIT_USED, "grant_type", "implicit", succeeded=True),
+    Occurrence(e.PASSWORD_USED, "grant_type", "password", succeeded=True),
+)
+_IN_QUERY = Occurrence(e.TOKEN_IN_QUERY, "token_in_query")
+
+
+def _call(name: str, operation: str, *moves: Move, occurrences: tuple[Occurrence, ...] = ()) -> OperationKind:
+    return OperationKind(
+        name, "client", "provider", (*_PROVIDER_MOVES, *moves), operation=operation, occurrences=occurrences
+    )
 
 
 # The client's side ------------------------------------------------------------------------------------------
@@ -92,9 +118,11 @@ AUTHORIZE = OperationKind(
     "provider",
     (
         Move(c.FLOWS, (_PROVIDER, "initiated"), when="initiated"),
+        Move(c.FLOWS, (_PROVIDER, _STATUS), when="flow"),
         Move(c.PKCE_CREATED, when="pkce"),
         Move(c.PKCE_CLEANED, (Fact("cleaned"),), when="cleaned"),
     ),
+    occurrences=(Occurrence(e.PKCE_NOT_USED, "pkce", value=False),),
 )
 CALLBACK = OperationKind(
     "callback",
@@ -102,8 +130,8 @@ CALLBACK = OperationKind(
     "provider",
     (Move(c.CALLBACK_PROCESSED, (_CLIENT, Fact("handled")), when="handled"), *_FLOW_MOVES),
 )
-CODE_EXCHANGE = _call("code_exchange", "token", *_FLOW_MOVES)
-TOKEN = _call("token", "token")
+CODE_EXCHANGE = _call("code_exchange", "token", *_FLOW_MOVES, occurrences=_FORBIDDEN_GRANTS)
+TOKEN = _call("token", "token", occurrences=_FORBIDDEN_GRANTS)
 REFRESH = _call("refresh", "refresh", *_REFRESH_MOVES)
 REVOKE = _call("revoke", "revoke", Move(c.TOKEN_REVOCATIONS, (Fact("revoked"),), when="revoked"))
 INTROSPECT = _call("introspect", "introspect")
@@ -113,8 +141,8 @@ JWKS = _call("jwks", "jwks")
 REGISTER = _call("registration", "registration", *_REGISTRATION_MOVES)
 DEVICE_AUTHORIZATION = _call("device_authorization", "api")
 PUSHED_AUTHORIZATION = _call("pushed_authorization", "api")
-API = _call("api", "api")
-ABANDONED = OperationKind("login", "local", "outcome", ())
+API = _call("api", "api", occurrences=(_IN_QUERY,))
+ABANDONED = OperationKind("login", "local", "outcome", (), occurrences=(Occurrence(e.FLOW_ABANDONED),))
 """Logins whose user never came back, found when their states ran out: no failure, and counted by no metric."""
 CALLBACK_ENDPOINT = OperationKind(
     "callback_endpoint",
@@ -151,8 +179,14 @@ ENDPOINT = OperationKind(
         Move(c.CLIENT_REGISTERED, (Fact("client_type"),), when="client_type"),
         Move(c.RATE_LIMIT_EXCEEDED, (Fact("limiter"),), when="limiter"),
     ),
+    occurrences=(
+        Occurrence(e.PKCE_NOT_USED, "pkce", value=False),
+        Occurrence(e.PKCE_PLAIN_USED, "pkce_plain"),
+        Occurrence(e.REDIRECT_INSECURE, "redirect_insecure"),
+        *_FORBIDDEN_GRANTS,
+    ),
 )
-VERIFY = OperationKind("verify_token", "local", "token_type", ())
+VERIFY = OperationKind("verify_token", "local", "token_type", (), occurrences=(_IN_QUERY,))
 STORAGE = OperationKind(
     "storage",
     "local",
@@ -173,6 +207,15 @@ REVOKED = OperationKind("revoked", "local", "revoked", (Move(c.TOKEN_REVOCATIONS
 STATE_CLEANED = OperationKind(
     "state_cleaned", "local", "cleaned", (Move(c.PKCE_CLEANED, (Fact("cleaned"),)),), span=False
 )
+FORBIDDEN = OperationKind(
+    "forbidden",
+    "local",
+    "practice",
+    (),
+    span=False,
+    occurrences=tuple(Occurrence(event, "practice", name) for name, event in e.FORBIDDEN.items()),
+)
+"""Something that OAuth 2.1 forbids and that only the application can see."""
 VERDICT = OperationKind("verdict", "local", "case", (), span=False)
 
 KINDS: dict[str, OperationKind] = {

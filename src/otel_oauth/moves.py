@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from otel_oauth.events import rule
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from otel_oauth.catalogue import Metric
+    from otel_oauth.events import Rule
 
 
 class Fact(str):
@@ -31,12 +34,14 @@ class Move:
     :param labels: a literal or a :class:`Fact` for each label of the metric, in its order.
     :param when: the fact that must be true for the move to happen; ``None``: always.
     :param value: for histograms, the fact that holds the seconds to record; ``None``: the operation's own duration.
+    :param or_own: where that fact is missing, the operation's own duration is recorded instead of nothing.
     """
 
     metric: Metric
     labels: tuple[str, ...] = ()
     when: str | None = None
     value: str | None = None
+    or_own: bool = False
 
     def __post_init__(self) -> None:
         """Check the number of labels and prepare the key, at import time of the tables."""
@@ -46,11 +51,15 @@ class Move:
 
         names = [part for part in self.labels if type(part) is Fact]
         object.__setattr__(self, "counts", self.metric.kind == "counter")
+        object.__setattr__(self, "rule", rule(self.metric))
         object.__setattr__(self, "literal", None if names else self.labels)
         object.__setattr__(self, "_facts", _getter(names) if len(names) == len(self.labels) else None)
 
     counts: bool = field(init=False, default=False)
     """Whether the metric is a counter."""
+
+    rule: Rule | None = field(init=False, default=None)
+    """What event the increment is, where it is one."""
 
     literal: tuple[str, ...] | None = field(init=False, default=None)
     """The label values, where none of them is taken from a fact."""

@@ -7,7 +7,6 @@ An operation is entered before the instrumented call and left after it, on succe
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from functools import lru_cache
 from math import inf
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
 
 from otel_oauth import vocabulary as v
+from otel_oauth.events import Seen
 from otel_oauth.ledger import SpanIds
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from otel_oauth.cases import Case
-    from otel_oauth.catalogue import Metric
+    from otel_oauth.events import Event
     from otel_oauth.kinds import OperationKind
     from otel_oauth.ledger import Entry
     from otel_oauth.moves import Move
@@ -63,12 +63,17 @@ class Operation:
     :ivar parent: the operation around it in the same context, or ``None``.
     :ivar span: its span; a non-recording one where its kind has none.
     :ivar local: a place for the translator's own notes, never exported.
+    :ivar ago: seconds that it had been under way when it was started: only its answer told that it was one.
+    :ivar request: the web framework's request that it answers, for the source address of its events; or an
+        :class:`~otel_oauth.sources.Source`.
     """
 
     # Defaults of the class and not of each instance: most operations leave most of them as they are.
     case: Case | None = None
     local: object = None
+    request: object = None
     deferred = False
+    ago = 0.0
     parent: Operation | None = None
     span: Span = trace.INVALID_SPAN
     _context: Context | None = None
@@ -108,7 +113,7 @@ class Operation:
         if kind.span or (self.telemetry.settings.storage_spans and kind.name == "storage"):
             self.telemetry.guard.run("operation", self._start_span, kind)
         self.resume()
-        self._began = perf_counter()
+        self._began = perf_counter() - self.ago
         return self
 
     def _start_span(self, kind: OperationKind) -> None:
@@ -117,7 +122,11 @@ class Operation:
             side = SpanKind.INTERNAL
         name = f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}"
         self.span = self.telemetry.tracer.start_span(
-            name, kind=side, record_exception=False, set_status_on_exception=False
+            name,
+            kind=side,
+            start_time=time_ns() - int(self.ago * 1e9) if self.ago else None,
+            record_exception=False,
+            set_status_on_exception=False,
         )
         self._context = trace.set_span_in_context(self.span)
         if self.span.get_span_context().trace_flags.sampled:
@@ -187,6 +196,13 @@ class Operation:
             found = found.parent
         return found
 
+    def become(self, kind: OperationKind) -> None:
+        """Take another kind: only the answer told which of two operations this is."""
+        self.kind = kind
+        if kind.operation:
+            self.facts["operation"] = kind.operation
+        self.span.update_name(f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}")
+
     def judge(self, case: Case | None) -> None:
         """Settle the case of this operation; of two verdicts the higher one stands."""
         if case is not None and (self.case is None or case.rank >= self.case.rank):
@@ -224,12 +240,34 @@ class Operation:
             seconds = max(0.0, seconds - self._nested)
         if self.parent is not None:
             self.parent._nested += seconds  # noqa: SLF001 the same class
-        exemplar = self._sampled_context()
-        self._apply(self.kind.moves, seconds, exemplar)
-        if self.case is not None:
-            self._apply(self.case.moves, seconds, exemplar)
+        self._record_all(seconds, error)
         if self.span.is_recording():
             self._describe(error)
+
+    def _record_all(self, seconds: float, error: BaseException | None) -> None:
+        """Apply the moves of kind and case, and tell the events that they are."""
+        exemplar, case = self._sampled_context(), self.case
+        happened = self._apply(self.kind.moves, seconds, exemplar)
+        if case is not None:
+            happened += self._apply(case.moves, seconds, exemplar)
+            if case.event is not None:
+                happened.append(case.event)
+        for occurrence in self.kind.occurrences:
+            if occurrence.happened(self.facts):
+                happened.append(occurrence.event)
+        if happened:
+            self._tell(happened, seconds, error)
+
+    def _tell(self, happened: list[Event], seconds: float, error: BaseException | None) -> None:
+        """Give what happened to the log, with the context of this moment."""
+        told_by: Operation | None = self
+        while told_by is not None and told_by.request is None:
+            told_by = told_by.parent
+        request = None if told_by is None else told_by.request
+        context = self._surrounding_context()
+        seen = Seen(self.facts, context, seconds, error, request)
+        for event in happened:
+            self.telemetry.emission.happened(event, seen)
 
     def _failed(self, error: BaseException) -> None:
         facts = self.facts
@@ -240,6 +278,14 @@ class Operation:
         facts["status"] = "failure"
         facts["result"] = "error"
 
+    def _surrounding_context(self) -> Context:
+        around: Operation | None = self
+        while around is not None:
+            if around._context is not None:  # noqa: SLF001 the same class
+                return around._context  # noqa: SLF001 as above
+            around = around.parent
+        return otel_context.get_current()
+
     def _sampled_context(self) -> Context | None:
         """Return the context whose span is to be the exemplar of what this operation records, if it is sampled."""
         around = self if self._context is not None else self.parent
@@ -248,8 +294,10 @@ class Operation:
         sampled = trace.get_current_span().get_span_context().trace_flags.sampled
         return otel_context.get_current() if sampled else None
 
-    def _apply(self, moves: tuple[Move, ...], seconds: float, exemplar: Context | None) -> None:
+    def _apply(self, moves: tuple[Move, ...], seconds: float, exemplar: Context | None) -> list[Event]:
+        """Apply the moves whose condition holds, and return the events that they are."""
         facts, telemetry = self.facts, self.telemetry
+        happened: list[Event] = []
         add = telemetry.table.add
         for move in moves:
             when = move.when
@@ -260,11 +308,16 @@ class Operation:
                 key = move.key(facts)
             if move.counts:
                 add(move.metric, key, exemplar)
+                if move.rule is not None:
+                    event = move.rule.event(key)
+                    if event is not None:
+                        happened.append(event)
                 continue
-            value = seconds if move.value is None else facts.get(move.value)
+            value = seconds if move.value is None else facts.get(move.value, seconds if move.or_own else None)
             if isinstance(value, (int, float)):
                 # Never negative: the start of a flow may come from another host's clock.
                 telemetry.record(move.metric, key, max(0.0, value), exemplar)
+        return happened
 
     def _describe(self, error: BaseException | None) -> None:
         facts, span = self.facts, self.span
@@ -276,7 +329,8 @@ class Operation:
         case = self.case
         if case is not None and case.security is not None:
             attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
-            span.add_event(case.event, {v.EVENT_TYPE: case.security[0], v.SEVERITY: case.security[1]})
+            if case.event is not None:
+                span.add_event(case.event.name, {v.EVENT_TYPE: case.security[0], v.SEVERITY: case.security[1]})
         failed = facts["status"] == "failure" and facts["outcome"] == "failure"
         if failed or error is not None:
             attributes[v.ERROR_TYPE] = self._error_type(error)
@@ -291,44 +345,3 @@ class Operation:
         if error is None:
             return "_OTHER"
         return f"{type(error).__module__}.{type(error).__qualname__}"
-
-
-class Step(Operation):
-    """An operation without a span within another one, such as a storage call: it can only succeed or fail."""
-
-    def start(self) -> Operation:
-        """Start the clock and make this the current operation of the context."""
-        self.parent = current_operation()
-        self._entered = _current.set(self)
-        self._began = perf_counter()
-        return self
-
-    def end(self, error: BaseException | None = None) -> None:
-        """Leave the step and record it."""
-        if self._ended:
-            return
-        self._ended = True
-        seconds = perf_counter() - self._began
-        self.suspend()
-        self.telemetry.guard.run("operation", self._record, seconds, error)
-
-    def _record(self, seconds: float, error: BaseException | None) -> None:
-        if error is not None:
-            self.facts["result"] = "error"
-        if self._nested:
-            seconds = max(0.0, seconds - self._nested)
-        if self.parent is not None:
-            self.parent._nested += seconds  # noqa: SLF001 the same class
-        exemplar, telemetry = self._sampled_context(), self.telemetry
-        for metric, key, counts in _step_rows(self.kind, *self.facts.items()):
-            if counts:
-                telemetry.table.add(metric, key, exemplar)
-            else:
-                telemetry.record(metric, key, seconds, exemplar)
-
-
-@lru_cache(maxsize=256)
-def _step_rows(kind: OperationKind, *facts: tuple[str, object]) -> tuple[tuple[Metric, tuple[str, ...], bool], ...]:
-    """Return what a step with these facts moves: there are few of them, and each comes often."""
-    known = dict(facts)
-    return tuple((move.metric, move.key(known), move.counts) for move in kind.moves)

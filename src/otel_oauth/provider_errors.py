@@ -71,15 +71,17 @@ def status_error(status: int) -> str | None:
     return "client_error" if status >= CLIENT_ERROR else None
 
 
-def response_error(status: int, error: BaseException | None, code: object) -> str | None:
-    """Classify a response that the library did not accept, or accepted although its status is an error.
+def response_error(status: int, code: object, *, unread: bool) -> str | None:
+    """Classify a response that was not accepted, or was although its status is an error.
 
-    :param error: what the library raised while it read the response.
     :param code: the OAuth error code in the response, if there is one: an OAuth error inside a 200 is a client error.
+    :param unread: what is in the response is not what belongs there.
     """
     if code in POLLING_ERRORS and status < SERVER_ERROR:
         return None
     found = status_error(status)
-    if found is not None or error is None:
+    if found is not None:
         return found
-    return "client_error" if isinstance(code, str) else "invalid_response"
+    if isinstance(code, str):
+        return "client_error"
+    return "invalid_response" if unread else None

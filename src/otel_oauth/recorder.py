@@ -1,10 +1,10 @@
-"""Histograms are recorded beside the request, not in it.
+"""Histograms are recorded, and events emitted, beside the request and not in it.
 
-One ``Histogram.record`` of the SDK costs as much as the rest of a storage operation. So an operation only
-appends what it measured, with the context of its span for the exemplar; a thread of ours records it shortly
-after, and every collection first records what is still pending, so that no export misses anything. The queue
-is bounded: beyond the bound (a process in which threads do not run) each operation records two pending values
-itself.
+One ``Histogram.record`` of the SDK costs as much as the rest of a storage operation, one ``Logger.emit`` more. So an
+operation only appends what it measured, with the context of its span for the exemplar; a thread of ours records it
+shortly after, and every collection first records what is still pending, so that no export misses anything. The queue
+is bounded. Beyond the bound (a process in which threads do not run) each operation records two pending values
+itself; an event, whose way out may be blocked, is dropped and counted instead.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from opentelemetry.context import Context
-    from opentelemetry.metrics import Histogram
 
     from otel_oauth._guard import Guard
 
@@ -28,33 +26,48 @@ _CHUNK = 64
 _DELAY_SECONDS = 0.25
 _LOOK_SECONDS = 30.0
 
-Pending = tuple["Histogram", float, "dict[str, str]", "Context | None"]
+Pending = tuple["Callable[..., object]", tuple[Any, ...]]
 
 
 class Recorder:
-    """A bounded queue of measured values and the thread that records them.
+    """A bounded queue of calls and the thread that makes them.
 
     :param guard: stops and counts what goes wrong while recording.
-    :param look: called by the thread whenever it looks for pending values, at least every half minute.
+    :param look: called by the thread whenever it looks for pending calls, at least every half minute.
+    :param dropped: called instead of queueing when the queue is full; ``None``: whoever adds makes two calls itself.
+    :param name: the thread's name.
     """
 
-    def __init__(self, guard: Guard, look: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        look: Callable[[], None] | None = None,
+        *,
+        dropped: Callable[[], None] | None = None,
+        name: str = "otel-oauth-recorder",
+    ) -> None:
         self._guard = guard
         self._look = look
+        self._dropped = dropped
+        self._name = name
         self._pending: deque[Pending] = deque()
         self._start_over()
 
     def _start_over(self) -> None:
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._awake = False
         self._starting = threading.Lock()
         self.recording = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = False
 
-    def add(self, histogram: Histogram, value: float, attributes: dict[str, str], context: Context | None) -> None:
-        """Queue one value; ``attributes`` must not change afterwards."""
-        self._pending.append((histogram, value, attributes, context))
+    def add(self, call: Callable[..., object], *arguments: Any) -> None:  # noqa: ANN401 the call's own
+        """Queue one call; its arguments must not change afterwards."""
+        if self._dropped is not None and len(self._pending) >= _BOUND:
+            self._dropped()
+            return
+        self._pending.append((call, arguments))
         if not self._awake:
             self._awake = True
             self._wake.set()
@@ -64,22 +77,42 @@ class Recorder:
             self.flush(2)
 
     def flush(self, most: int | None = None) -> None:
-        """Record what is pending, at the most ``most`` values."""
+        """Make the pending calls here and now, at the most ``most``."""
         with self.recording:
             for _ in range(len(self._pending) if most is None else most):
                 try:
-                    histogram, value, attributes, context = self._pending.popleft()
+                    call, arguments = self._pending.popleft()
                 except IndexError:
                     return
-                self._guard.run("operation", histogram.record, value, attributes, context)
+                self._guard.run("operation", call, *arguments)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the thread has made the calls that are pending now, but no longer than ``seconds``.
+
+        For calls that may block: then it is the thread that hangs, and not whoever wants them made.
+        """
+        if self._stopped or (self._thread is None and not self._pending):
+            return
+        made = threading.Event()
+        self._pending.append((made.set, ()))
+        self._hurry.set()
+        self._wake.set()
+        if self._thread is None:
+            self._start()
+        if self._thread is None:
+            self.flush()
+        made.wait(seconds)
 
     def _start(self) -> None:
         with self._starting:
             if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(
-                    target=_run, args=(weakref.ref(self), self._wake), name="otel-oauth-recorder", daemon=True
+                thread = threading.Thread(
+                    target=_run, args=(weakref.ref(self), self._wake, self._hurry), name=self._name, daemon=True
                 )
-                self._thread.start()
+                # The interpreter may be shutting down: what is pending is then made by whoever asks for it.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
 
     def _drain(self) -> bool:
         self._awake = False  # before the queue is emptied: what is added from here on wakes the thread again
@@ -90,9 +123,15 @@ class Recorder:
             time.sleep(0)  # gives the interpreter to whoever waits for it
         return not self._stopped
 
-    def stop(self) -> None:
-        """Record what is pending and end the thread."""
-        self.flush()
+    def stop(self, seconds: float | None = None) -> None:
+        """Have what is pending made, and end the thread.
+
+        :param seconds: leave it to the thread and wait no longer than this.
+        """
+        if seconds is None:
+            self.flush()
+        else:
+            self.wait(seconds)
         self._stopped = True
         self._wake.set()
 
@@ -102,12 +141,13 @@ class Recorder:
         self._start_over()
 
 
-def _run(reference: weakref.ref[Recorder], wake: threading.Event) -> None:
+def _run(reference: weakref.ref[Recorder], wake: threading.Event, hurry: threading.Event) -> None:
     while True:
         woken = wake.wait(_LOOK_SECONDS)
         if woken:
             wake.clear()
-            time.sleep(_DELAY_SECONDS)
+            hurry.wait(_DELAY_SECONDS)
+            hurry.clear()
         recorder = reference()
         if recorder is None or not recorder._drain():  # noqa: SLF001 the thread is a part of the recorder, which it must not keep alive
             return

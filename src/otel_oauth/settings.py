@@ -15,16 +15,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from otel_oauth import environment_variables as env
 from otel_oauth.catalogue import BY_NAME
+from otel_oauth.events import EVENTS, SEVERITIES
 
 _log = logging.getLogger("otel_oauth")
 
 _PREFIX = "OTEL_OAUTH_"
 _TEST_ONLY = "OTEL_OAUTH_RAISE_INTERNAL_ERRORS"
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
+_LINK = re.compile(r"[!-~]{1,256}")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BEGINNING = re.compile(r"[A-Za-z0-9._-]{3,64}\*")
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -59,12 +63,44 @@ def _boolean(text: str) -> bool:
     return lowered in ("true", "1")
 
 
-def _ledger(text: str) -> str:
+class Place(str):
+    """Where the ledger is; whatever shows it shows an address without user, password and options."""
+
+    __slots__ = ()
+
+    def _shown(self) -> str:
+        scheme, separator, rest = self.partition("://")
+        return scheme + separator + rest.partition("?")[0].rpartition("@")[2]
+
+    def __str__(self) -> str:
+        return self._shown()
+
+    def __repr__(self) -> str:
+        return repr(self._shown())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._shown(), spec)
+
+
+def _ledger(text: str) -> Place:
     place = text.strip()
     if place in ("auto", "memory", "host") or (place.startswith("host:") and pathlib.Path(place[5:]).is_absolute()):
-        return place
-    msg = "must be auto, memory, host or host: followed by an absolute directory"
+        return Place(place)
+    if place.startswith(("redis://", "rediss://")) and _is_redis(place):
+        return Place(place)
+    msg = "must be auto, memory, host, host: followed by an absolute directory, or a redis:// or rediss:// address"
     raise ValueError(msg)
+
+
+def _is_redis(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        good = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    # Other options of the client could undo the bound of a wait, or what its answers look like.
+    names = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    return good and bool(re.fullmatch(r"(/\d*)?", parts.path)) and all(name.startswith("ssl_") for name in names)
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
@@ -104,6 +140,60 @@ def _buckets(text: str) -> dict[str, tuple[float, ...]]:
     return buckets
 
 
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        chosen = text.strip().lower()
+        if chosen not in choices:
+            msg = f"must be one of {', '.join(choices)}"
+            raise ValueError(msg)
+        return chosen
+
+    return parse
+
+
+def _events(text: str) -> dict[str, str]:
+    events = {name: value.lower() for name, value in _pairs(text)}
+    for name, value in events.items():
+        if name not in EVENTS:
+            msg = f"{name[:80]!r} is not one of the documented events"
+            raise ValueError(msg)
+        if value not in ("on", "off", *SEVERITIES):
+            msg = f"the value of {name} must be on, off, {', '.join(SEVERITIES)}"
+            raise ValueError(msg)
+    return events
+
+
+def _json_place(text: str) -> str:
+    place = text.strip()
+    if place in ("stdout", "stderr") or pathlib.Path(place).is_absolute():
+        return place
+    msg = "must be stdout, stderr or the absolute path of a file"
+    raise ValueError(msg)
+
+
+def _runbook(text: str) -> str:
+    if not _LINK.fullmatch(text.strip()):
+        msg = "must be a link without spaces, at most 256 characters"
+        raise ValueError(msg)
+    return text.strip()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(filter(None, (part.strip() for part in text.split(","))))
+    if not all(_NAME.fullmatch(name) for name in names):
+        msg = "must be a list of names separated by commas; they have letters, digits, dots, dashes and underscores"
+        raise ValueError(msg)
+    return names
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    patterns = tuple(filter(None, (part.strip() for part in text.split(","))))
+    if not all(_BEGINNING.fullmatch(pattern) for pattern in patterns):
+        msg = "must be a list of beginnings of secrets, each of 3 to 64 letters, digits or ._- and a *, such as ghp_*"
+        raise ValueError(msg)
+    return patterns
+
+
 def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  # noqa: ANN401 like dataclasses.field
     metadata = {"variable": variable, "parse": parse}
     if callable(default):
@@ -117,6 +207,7 @@ class Settings:
 
     ledger: str = _setting(env.OTEL_OAUTH_LEDGER, _ledger, "auto")
     ledger_size: int = _setting(env.OTEL_OAUTH_LEDGER_SIZE, _integer(100, 10_000_000), 100_000)
+    ledger_timeout: float = _setting(env.OTEL_OAUTH_LEDGER_TIMEOUT, _number(0.001, 5), 0.05)
     race_window: float = _setting(env.OTEL_OAUTH_RACE_WINDOW, _number(0, 60), 30.0)
     refresh_token_lifetime: float = _setting(
         env.OTEL_OAUTH_REFRESH_TOKEN_LIFETIME, _number(1, 10 * 365 * 86400), 30 * 86400.0
@@ -126,6 +217,20 @@ class Settings:
     providers: Mapping[str, str] = _setting(env.OTEL_OAUTH_PROVIDERS, _providers, dict)
     buckets: Mapping[str, tuple[float, ...]] = _setting(env.OTEL_OAUTH_BUCKETS, _buckets, dict)
     storage_spans: bool = _setting(env.OTEL_OAUTH_STORAGE_SPANS, _boolean, default=False)
+    log_level: str = _setting(env.OTEL_OAUTH_LOG_LEVEL, _choice(*SEVERITIES, "off"), "info")
+    events: Mapping[str, str] = _setting(env.OTEL_OAUTH_EVENTS, _events, dict)
+    event_sampling: float = _setting(env.OTEL_OAUTH_EVENT_SAMPLING, _number(0, 1), 1.0)
+    event_rate: int = _setting(env.OTEL_OAUTH_EVENT_RATE, _integer(0, 1_000_000), 600)
+    source_address: str = _setting(env.OTEL_OAUTH_SOURCE_ADDRESS, _choice("truncated", "whole", "none"), "truncated")
+    user_agent: bool = _setting(env.OTEL_OAUTH_USER_AGENT, _boolean, default=False)
+    full_client_id: bool = _setting(env.OTEL_OAUTH_FULL_CLIENT_ID, _boolean, default=False)
+    runbook: str = _setting(env.OTEL_OAUTH_RUNBOOK, _runbook, "docs/runbook.md")
+    ocsf: bool = _setting(env.OTEL_OAUTH_OCSF, _boolean, default=False)
+    log_json: str = _setting(env.OTEL_OAUTH_LOG_JSON, _json_place, "")
+    log_json_size: int = _setting(env.OTEL_OAUTH_LOG_JSON_SIZE, _integer(10_000, 10_000_000_000), 50_000_000)
+    redaction: str = _setting(env.OTEL_OAUTH_REDACTION, _choice("on", "off", "strict", "dry-run"), "on")
+    redaction_keys: tuple[str, ...] = _setting(env.OTEL_OAUTH_REDACTION_KEYS, _names, ())
+    redaction_patterns: tuple[str, ...] = _setting(env.OTEL_OAUTH_REDACTION_PATTERNS, _prefixes, ())
     disabled: bool = _setting(env.OTEL_OAUTH_DISABLED, _boolean, default=False)
 
     @property
@@ -168,8 +273,10 @@ def _checked(name: str, parse: Callable[[str], Any], value: object) -> Any:  # n
             key: "/".join(map(str, part)) if isinstance(part, (tuple, list)) else part for key, part in value.items()
         }
         value = ",".join(f"{key}={part}" for key, part in joined.items())
+    if isinstance(value, (tuple, list)):
+        value = ",".join(map(str, value))
     try:
-        return parse(str(value))
+        return parse(value if isinstance(value, str) else str(value))
     except ValueError as error:
         msg = f"{name} {error}"
         raise ValueError(msg) from None
@@ -190,12 +297,17 @@ def _report_unknown(environ: Mapping[str, str], known: set[str]) -> None:
             _report(f"{name[:80]} is not a variable of this version, it is ignored")
 
 
-def service_key(environ: Mapping[str, str] | None = None) -> str:
-    """Return a short directory name for the service: from its name if it has one, else from the program that runs."""
+def service_name(environ: Mapping[str, str] | None = None) -> str:
+    """Return the service's name as OpenTelemetry's variables give it, empty if they do not."""
     environ = os.environ if environ is None else environ
     name = environ.get("OTEL_SERVICE_NAME", "")
     if not name:
         attributes = (part.partition("=") for part in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
         name = next((value for key, _, value in attributes if key.strip() == "service.name"), "")
-    name = name or os.path.abspath(sys.argv[0] if sys.argv else "")  # noqa: PTH100 resolve() follows links: a release may be one
+    return name
+
+
+def service_key(environ: Mapping[str, str] | None = None) -> str:
+    """Return a short directory name for the service: from its name if it has one, else from the program that runs."""
+    name = service_name(environ) or os.path.abspath(sys.argv[0] if sys.argv else "")  # noqa: PTH100 resolve() follows links: a release may be one
     return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What a token request at the server came to: the verdict, the facts that follow from it, what the ledger is told.
+"""What a request to the server came to: the verdict, the facts that follow from it, what the ledger is told.
 
 Plugins and the manual API note what was presented (:class:`~otel_oauth.judge.CodePresented`,
 :class:`~otel_oauth.judge.RefreshPresented`) and what was issued; the rest is here. Redeemed and rotated mean
@@ -7,12 +7,14 @@ that an answer without an error went out: a refusal undoes what was provisional.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from otel_oauth import cases, judge
+from otel_oauth.catalogue import OTHER
 from otel_oauth.ledger import Kind
-from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR, TOO_MANY_REQUESTS
 
 if TYPE_CHECKING:
     from otel_oauth.judge import CodePresented, RefreshPresented
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from otel_oauth.operation import Operation
 
 _AGAIN_SECONDS = 600.0
+_LOOPBACK = re.compile(r"(127\.0\.0\.1|\[::1]|localhost)(:\d*)?")
+"""The authority of a native application's redirect URI (RFC 8252 section 7.3)."""
 
 
 def host_of(uri: str | None) -> str:
@@ -28,6 +32,43 @@ def host_of(uri: str | None) -> str:
         return urlsplit(uri or "").netloc.lower()
     except ValueError:
         return ""
+
+
+def _is_insecure(uri: str) -> bool:
+    """Tell whether a redirect URI sends a code over http to another host (RFC 9700 section 2.6)."""
+    return uri[:7].lower() == "http://" and _LOOPBACK.fullmatch(host_of(uri)) is None
+
+
+def _closed(method: str) -> str:
+    """Return a challenge method as a label and attribute; one that is no standard's came in a request."""
+    return method if method in ("S256", "plain", "none") else OTHER
+
+
+def answered(operation: Operation, status: int) -> None:
+    """Settle the HTTP status that a request to an endpoint was answered with, and which limit it says was exceeded.
+
+    ``slow_down`` (RFC 8628 section 3.5) is a device's matter whatever the status, any other 429 the endpoint's; a
+    limiter that the application named stands. Called again when the web framework tells the whole response's status.
+    """
+    facts = operation.facts
+    facts["http_status"] = str(status)
+    facts["status"] = "failure" if status >= CLIENT_ERROR else "success"
+    if facts.get("error") == "slow_down":
+        facts.setdefault("limiter", "device")
+    elif status == TOO_MANY_REQUESTS:
+        facts.setdefault("limiter", "endpoint")
+
+
+def handled(request: Operation, error: BaseException | None) -> None:
+    """Complete the HTTP request of a callback where the framework does not tell its status.
+
+    An OAuth error is what applications are told to catch: a refusal. A framework's exception may name its status.
+    Anything else is taken for a failure.
+    """
+    named = getattr(error, "status_code", None)
+    refused = isinstance(getattr(error, "error", None), str)
+    answered(request, 200 if error is None else named if isinstance(named, int) else 400 if refused else 500)
+    request.complete()
 
 
 def authorization_started(operation: Operation, client_id: str, state: str, nonce: str, challenge: str) -> None:
@@ -46,7 +87,10 @@ def code_issued(  # noqa: PLR0913 one argument for each fact that is kept of a c
     """
     facts = operation.facts
     facts["pkce"] = method != "none"
-    facts["challenge_method"] = method if method in ("S256", "plain", "none") else "other"
+    facts["pkce_plain"] = method == "plain"
+    facts["redirect_insecure"] = _is_insecure(redirect_uri)
+    facts["challenge_method"] = _closed(method)
+    facts["code"] = facts["family"] = operation.telemetry.ledger.digest(b"code", code)
     operation.telemetry.ledger.issue_code(
         code,
         client_id,
@@ -89,6 +133,13 @@ def issued(
     )
 
 
+def issued_in_redirect(operation: Operation, tokens: IssuedTokens) -> None:
+    """Settle tokens that went out with an authorization response (RFC 6749 section 4.2; the hybrid flow)."""
+    if tokens.access_token:
+        operation.facts["grant_type"] = "implicit"
+    issued(operation, tokens)
+
+
 def code(operation: Operation, presented: CodePresented, tokens: IssuedTokens, status: int, method: str) -> None:
     """Settle a request that presented an authorization code and was answered with ``status``.
 
@@ -98,8 +149,9 @@ def code(operation: Operation, presented: CodePresented, tokens: IssuedTokens, s
     telemetry, facts = operation.telemetry, operation.facts
     presented.accepted = status < CLIENT_ERROR
     matched = presented.pkce == "matched"
-    facts["challenge_method"] = method
+    facts["challenge_method"] = method = _closed(method)
     facts["pkce_ok"] = matched
+    facts["code"], facts["family"] = presented.sighting.digest, presented.sighting.grant
     operation.link(presented.sighting.entry)
     if status < SERVER_ERROR:
         operation.judge(judge.code(telemetry.ledger, presented, telemetry.settings.race_window))
@@ -124,6 +176,8 @@ def refresh(
     case = judge.refresh(telemetry.ledger, presented, telemetry.settings.race_window)
     operation.judge(case)
     sighting = presented.sighting
+    if sighting is not None:
+        facts["family"] = sighting.grant
     if case is cases.REFRESH_REUSED and sighting is not None:
         telemetry.ledger.critical(sighting)
     facts["reauthorize"] = status < SERVER_ERROR and presented.error == "invalid_grant"

@@ -9,35 +9,42 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import threading
 import weakref
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace  # noqa: PLC2701 the Logs API has no other name
+from opentelemetry import context as otel_context
 from opentelemetry.metrics import CallbackOptions, Observation
 
+from otel_oauth import _sdk_locks, kinds
 from otel_oauth import catalogue as c
-from otel_oauth import kinds
 from otel_oauth._guard import Guard
 from otel_oauth._version import __version__
 from otel_oauth.cells import Table
-from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore, StoreError, private_directory, sweep
-from otel_oauth.operation import Operation, Step
+from otel_oauth.client_label import ClientLabel
+from otel_oauth.counts import Counts
+from otel_oauth.emission import Emission
+from otel_oauth.events import PKCE_CLEANED, Seen
+from otel_oauth.ledger import Kind, Ledger, store_at
+from otel_oauth.logs_pipeline import LogsPipeline
+from otel_oauth.operation import Operation
 from otel_oauth.postponed import Postponed
 from otel_oauth.recorder import Recorder
 from otel_oauth.settings import Settings, service_key
+from otel_oauth.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram, MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from otel_oauth.catalogue import Metric
+    from otel_oauth.counts import Taken
     from otel_oauth.kinds import OperationKind
 
 _log = logging.getLogger("otel_oauth")
@@ -60,11 +67,12 @@ GAUGE_KINDS: dict[Metric, Kind] = {
 
 
 class Telemetry:
-    """Meter, tracer, cells and ledger of one set of providers.
+    """Meter, tracer, logger, cells and ledger of one set of providers.
 
     :param meter_provider: where metrics go; ``None`` is the global provider, whenever that is set.
     :param tracer_provider: where spans go; likewise.
     :param settings: the configuration; ``None`` reads the environment.
+    :param logger_provider: where events go; ``None`` is the global provider, whenever that is set.
     """
 
     def __init__(
@@ -72,21 +80,39 @@ class Telemetry:
         meter_provider: MeterProvider | None = None,
         tracer_provider: TracerProvider | None = None,
         settings: Settings | None = None,
+        logger_provider: LoggerProvider | None = None,
     ) -> None:
         # Kept alive with their telemetry: get_telemetry() knows them by id.
-        self.providers = (meter_provider, tracer_provider)
+        self.providers = (meter_provider, tracer_provider, logger_provider)
         self.settings = Settings.from_environment() if settings is None else settings
         self.table = Table((*c.DOCUMENTED, *c.OWN), self.settings.caps)
         self.guard = Guard(self._count_error)
-        self.ledger = Ledger(_store(self.settings), refresh_lifetime=self.settings.refresh_token_lifetime)
+        self.ledger = self._open_ledger()
         self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
-        self._counts: dict[Metric, Callable[[], int]] = {}
+        self._counts = Counts(self.guard)
         self._hooks: dict[tuple[str, str], int] = {}
         self._histograms: dict[Metric, tuple[Histogram, float]] = {}
         self.postponed = Postponed()
-        self.recorder = Recorder(self.guard, self.postponed.sweep)
+        self.recorder = Recorder(self.guard, self._look)
+        pipeline = LogsPipeline((SCOPE, __version__), logger_provider)
+        self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
         _instances.add(self)
+
+    def _open_ledger(self) -> Ledger:
+        settings = self.settings
+        store = store_at(settings.ledger, service_key(), size=settings.ledger_size, wait=settings.ledger_timeout)
+        ledger = Ledger(
+            store, refresh_lifetime=settings.refresh_token_lifetime, on_loss=partial(self._count_error, "ledger")
+        )
+        # Now, where nobody waits for a login: whether a ledger that is reached over the network is there.
+        self.guard.run("ledger", ledger.count, Kind.CLIENT)
+        return ledger
+
+    def _look(self) -> None:
+        """Do what is due now and then; called by the recorder's thread."""
+        self.postponed.sweep()
+        self.ledger.recover()
 
     # Instruments --------------------------------------------------------------------------------------------
 
@@ -117,21 +143,30 @@ class Telemetry:
     def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
         """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
         histogram, scale = self._histograms[metric]
-        self.recorder.add(histogram, seconds * scale, self.table.attributes(metric, key), context)
+        self.recorder.add(histogram.record, seconds * scale, self.table.attributes(metric, key), context)
 
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))
+
+    def _count_dropped(self, reason: str) -> None:
+        self.table.add(c.EVENTS_DROPPED, (reason,))
 
     # Observing: gauges are derived from the ledger at each collection, never counted up and down ------------
 
     def _observe_first(self, options: CallbackOptions) -> Sequence[Observation]:
         self.postponed.flush()
         self.recorder.flush()
+        self._counts.begin()
         expired = self.guard.run("ledger", self.ledger.purge)
         if expired:
-            self.table.add(c.PKCE_CLEANED, ("expired",), amount=expired)
+            self._count_expired(expired)
         self.guard.run("ledger", self._note_abandoned)
+        self.emission.flush()
         return self.table.observe(c.DOCUMENTED[0], options)
+
+    def _count_expired(self, states: int) -> None:
+        self.table.add(c.PKCE_CLEANED, ("expired",), amount=states)
+        self.emission.happened(PKCE_CLEANED, Seen({"cleaned": "expired", "count": states}, otel_context.get_current()))
 
     def _note_abandoned(self) -> None:
         """Tell of logins whose user never came back: one span for all that ran out since the last collection."""
@@ -142,12 +177,11 @@ class Telemetry:
                     operation.link(entry)
 
     def _observe_kind(self, metric: Metric, kind: Kind, _options: CallbackOptions) -> Sequence[Observation]:
-        count = self._counts.get(metric)
-        if count is not None:
-            value = self.guard.run("gauge", lambda: max(0, int(count())))
-            return [] if value is None else [Observation(value)]
-        alive = self.guard.run("ledger", self.ledger.count, kind)
-        return [] if alive is None else [Observation(alive)]
+        if metric in self._counts:
+            value = self._counts.value(metric)
+        else:
+            value = self.guard.run("ledger", self.ledger.count, kind)
+        return [] if value is None else [Observation(value)]
 
     def _observe_entries(self, _options: CallbackOptions) -> Sequence[Observation]:
         entries = self.guard.run("ledger", self.ledger.entries) or {}
@@ -162,23 +196,32 @@ class Telemetry:
         names = c.HOOKS.label_names
         return [Observation(count, dict(zip(names, key, strict=True))) for key, count in self._hooks.items()]
 
-    def count_with(self, metric: Metric, count: Callable[[], int] | None) -> None:
+    def count_with(self, metric: Metric, count: Callable[[], int] | None, *, timeout: float | None = None) -> None:
         """Take a documented gauge from the application's own count instead of the ledger; ``None`` takes it back.
 
         ``count`` is called at each collection, in the exporter's thread; if it raises, the gauge is absent
         and the error counted.
 
-        :raises ValueError: if ``metric`` is not one of the documented gauges.
+        :param timeout: call it in a thread of its own instead, and wait at most so many seconds; beyond it the
+            last value stands for five minutes.
+        :raises ValueError: if ``metric`` is not one of the documented gauges, or ``timeout`` no time to wait.
         """
-        if metric not in GAUGE_KINDS:
-            msg = (
-                f"{metric.name} is not a gauge that can be counted; there are {', '.join(m.name for m in GAUGE_KINDS)}"
-            )
-            raise ValueError(msg)
+        _check_gauge(metric)
         if count is None:
-            self._counts.pop(metric, None)
+            self._counts.forget(metric)
+        elif timeout is None:
+            self._counts.take_directly(metric, count)
         else:
-            self._counts[metric] = count
+            self._counts.take_in_background([metric], lambda: [(metric, int(count()))], timeout)
+
+    def count_together(self, metrics: Collection[Metric], take: Callable[[], Taken], *, timeout: float) -> None:
+        """Take several gauges from one function that yields their metrics and values, in a thread of its own.
+
+        :raises ValueError: as :meth:`count_with`.
+        """
+        for metric in metrics:
+            _check_gauge(metric)
+        self._counts.take_in_background(metrics, take, timeout)
 
     def hooks(self, library: str, *, attached: int, missing: int) -> None:
         """Say how many hooks into ``library`` are in place and how many did not find their target."""
@@ -200,7 +243,8 @@ class Telemetry:
         return self.table.admit(c.PROVIDER, name)
 
     def _host_name(self, url: str) -> str:
-        authority = url.partition("://")[2] or url
+        before, scheme, after = url.partition("://")
+        authority = after if scheme else before
         authority = authority.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2].lower()
         host = authority.partition(":")[0] if not authority.startswith("[") else authority.partition("]")[0] + "]"
         named = self.settings.providers
@@ -214,7 +258,8 @@ class Telemetry:
         """
         if not known or not client_id:
             return c.UNKNOWN
-        return self.table.admit(c.CLIENT_ID, str(client_id))
+        label = self.table.admit(c.CLIENT_ID, str(client_id))
+        return ClientLabel.of(label, str(client_id)) if self.settings.full_client_id else label
 
     # Life cycle ---------------------------------------------------------------------------------------------
 
@@ -222,15 +267,24 @@ class Telemetry:
         """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards."""
         self.postponed.flush()
         self.recorder.stop()
+        self.emission.close()
         self.ledger.close()
 
     def after_fork(self) -> None:
         """Start from zero in a forked child."""
         self.postponed.after_fork()
         self.recorder.after_fork()
+        self.emission.after_fork()
         self.table.after_fork()
         self.guard.after_fork()
+        self._counts.after_fork()
         self.guard.run("ledger", self.ledger.after_fork)
+
+
+def _check_gauge(metric: Metric) -> None:
+    if metric not in GAUGE_KINDS:
+        msg = f"{metric.name} is not a gauge that can be counted; there are {', '.join(m.name for m in GAUGE_KINDS)}"
+        raise ValueError(msg)
 
 
 WELL_KNOWN_PROVIDERS = {
@@ -258,40 +312,37 @@ WELL_KNOWN_PROVIDERS = {
     "api.x.com": "x",
     "www.reddit.com": "reddit",
     "oauth.reddit.com": "reddit",
+    "sts.googleapis.com": "google",
+    "securetoken.googleapis.com": "google",
+    "test.salesforce.com": "salesforce",
+    "api.instagram.com": "instagram",
+    "graph.instagram.com": "instagram",
+    "nid.naver.com": "naver",
+    "openapi.naver.com": "naver",
+    "kauth.kakao.com": "kakao",
+    "kapi.kakao.com": "kakao",
+    "id.twitch.tv": "twitch",
+    "api.twitch.tv": "twitch",
+    "api.dropboxapi.com": "dropbox",
+    "api.line.me": "line",
+    "api.amazon.com": "amazon",
+    "api.hubapi.com": "hubspot",
+    "api-m.paypal.com": "paypal",
+    "api.weixin.qq.com": "wechat",
+    "zoom.us": "zoom",
 }
 """Hosts of well-known providers and the name that stands for them in the label ``provider``."""
 
 
-def _store(settings: Settings) -> MemoryStore | HostStore:
-    place = settings.ledger
-    if place == "memory":
-        return MemoryStore(settings.ledger_size)
-    try:
-        return HostStore.at(_directory(place), settings.ledger_size)
-    except (StoreError, OSError) as error:
-        _log.warning("otel-oauth: %s; this process remembers codes, tokens and states only for itself", error)
-        return MemoryStore(settings.ledger_size)
-
-
-def _directory(place: str) -> Path:
-    if place.startswith("host:"):
-        return Path(place[5:])
-    name = f"otel-oauth-{os.getuid()}"
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    root = private_directory((runtime if os.access(runtime, os.W_OK) else Path(tempfile.gettempdir())) / name)
-    path = root / service_key()
-    sweep(root, path)
-    return path
-
-
 _instances: weakref.WeakSet[Telemetry] = weakref.WeakSet()
-_by_provider: dict[tuple[int, int], Telemetry] = {}
+_by_provider: dict[tuple[int, int, int], Telemetry] = {}
 _lock = threading.Lock()
 
 
 def get_telemetry(
     meter_provider: MeterProvider | None = None,
     tracer_provider: TracerProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
     **arguments: object,
 ) -> Telemetry:
     """Return the telemetry of a set of providers: the same each time, so that its instruments exist once.
@@ -305,32 +356,47 @@ def get_telemetry(
         meter_provider = None
     if tracer_provider is trace.get_tracer_provider():
         tracer_provider = None
-    key = (id(meter_provider), id(tracer_provider))
+    if logger_provider is _logs.get_logger_provider():
+        logger_provider = None
+    key = (id(meter_provider), id(tracer_provider), id(logger_provider))
     with _lock:
         found = _by_provider.get(key)
         if found is None:
-            found = Telemetry(meter_provider, tracer_provider, Settings.from_environment(None, **arguments))
+            settings = Settings.from_environment(None, **arguments)
+            found = Telemetry(meter_provider, tracer_provider, settings, logger_provider)
             _by_provider[key] = found
         return found
 
 
 _held: list[Recorder] = []
+_held_of_sdk: list[Any] = []
+
+
+def _meter_providers() -> list[object]:
+    return [telemetry.providers[0] or metrics.get_meter_provider() for telemetry in list(_instances)]
 
 
 def _before_fork() -> None:
+    # In the order in which a collection takes them: first the SDK's, then ours.
+    _held_of_sdk.extend(_sdk_locks.hold(_meter_providers()))
     # A child must not inherit a lock of the SDK that our own thread holds in the middle of a record.
-    _held.extend(t.recorder for t in list(_instances) if t.recorder.recording.acquire(timeout=1.0))
+    queues = [queue for telemetry in list(_instances) for queue in (telemetry.recorder, telemetry.emission.queue)]
+    _held.extend(queue for queue in queues if queue.recording.acquire(timeout=1.0))
 
 
 def _after_fork_in_parent() -> None:
     while _held:
         _held.pop().recording.release()
+    while _held_of_sdk:
+        _held_of_sdk.pop().release()
 
 
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 the parent may have held it
     _lock = threading.Lock()
     _held.clear()
+    _held_of_sdk.clear()
+    _sdk_locks.renew(_meter_providers())
     for telemetry in list(_instances):
         telemetry.after_fork()
 

@@ -134,6 +134,15 @@ SEVERITY = "oauth.security.severity"
 ERROR_TYPE = "error.type"
 HTTP_STATUS_CODE = "http.response.status_code"
 
+EVENT_PRIORITY = "oauth.event.priority"
+EVENT_RUNBOOK = "oauth.event.runbook"
+EVENT_DURATION = "oauth.duration"
+EVENT_SUPPRESSED = "oauth.event.suppressed"
+EXCEPTION_TYPE = "exception.type"
+EXCEPTION_STACKTRACE = "exception.stacktrace"
+CLIENT_ADDRESS = "client.address"
+USER_AGENT = "user_agent.original"
+
 
 def rfc_error(code: object) -> str:
     """Return an error code if it is a standard one, else ``other``."""

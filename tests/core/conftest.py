@@ -11,10 +11,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from redis_server import BINARY, MISSING, RedisServer
 
 from otel_oauth import settings as settings_module
 from otel_oauth.catalogue import BY_NAME
-from otel_oauth.ledger import HostStore, Ledger, MemoryStore
+from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore
+from otel_oauth.ledger._redis import RedisStore
 from otel_oauth.settings import Settings
 from otel_oauth.telemetry import Telemetry
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_oauth.ledger import Store
 
 
 def _series(name: str, metric: Any) -> dict[tuple[str, ...], Any]:
@@ -106,15 +110,32 @@ def recording(record: Callable[..., Recording]) -> Recording:
     return record()
 
 
-@pytest.fixture(params=["memory", "host"])
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for all tests of a process; each of them takes a service name of its own."""
+    if BINARY is None:
+        pytest.skip(MISSING)
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "host", "redis"])
 def make_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
     """Make a ledger on each of the stores; ``size`` bounds each kind of record."""
     made: list[Ledger] = []
 
     def make(size: int = 1000, **arguments: Any) -> Ledger:
         path = tmp_path / f"ledger{len(made)}"
-        store = MemoryStore(size) if request.param == "memory" else HostStore(path, size)
+        if request.param == "memory":
+            store: Store = MemoryStore(size)
+        elif request.param == "host":
+            store = HostStore(path, size)
+        else:
+            server = request.getfixturevalue("redis_server")
+            store = RedisStore(server.address, str(path), size=size, wait=5)
         made.append(Ledger(store, **arguments))
+        made[-1].count(Kind.CLIENT)
         return made[-1]
 
     yield make

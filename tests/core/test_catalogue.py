@@ -115,6 +115,8 @@ OWN = {
     "otel_oauth_ledger_entries",
     "otel_oauth_ledger_evictions_total",
     "otel_oauth_ledger_shared",
+    "otel_oauth_events_dropped_total",
+    "otel_oauth_redactions_total",
     "otel_oauth_hooks",
 }
 CAPS = {"provider": 2, "client_id": 3}

@@ -125,7 +125,7 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> Any:
         with Capture() as capture:
             hooks = HookSet(capture.telemetry, "streaming")
             hook = Hook(begin, after)
-            hooks.attach_now({f"streaming_library:Streams.{name}": hook for name in ("stream", "stream_async")})
+            hooks.attach({f"streaming_library:Streams.{name}": hook for name in ("stream", "stream_async")})
             yield capture, seen
             hooks.detach()
 

@@ -321,14 +321,6 @@ def test_a_library_that_is_imported_after_detach_is_left_alone(
     assert inspect.isfunction(module.Base.__dict__["call"])
 
 
-def test_attach_now_imports_the_library(recording: Any, library: Any, counted: Callable[[], float]) -> None:
-    hooks = HookSet(recording.telemetry, "authlib")
-    hooks.attach_now({f"{library}:function": Hook(begin)})
-    sys.modules[library].function()
-    assert counted() == 1
-    hooks.detach()
-
-
 def test_what_is_missing_is_said_once_and_counted_and_the_rest_is_hooked(
     attach: Callable[..., Any],
     recording: Any,

@@ -9,10 +9,14 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otel_oauth import catalogue as c
 from otel_oauth import cells
+from otel_oauth.cases import CASES
 from otel_oauth.cells import Table
+from otel_oauth.kinds import KINDS
+from otel_oauth.moves import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +105,46 @@ def test_a_flood_through_the_telemetry_is_bounded_at_the_exporter(record: Callab
     started = {key: value for key, value in recording.values("oauth_authorization_started").items() if value}
     assert started == {("unknown",): len(VALUES)}
     assert recording.values("otel_oauth_label_overflow_total")["client_id",] >= len(VALUES) - 5
+
+
+FACTS = sorted(
+    {
+        fact
+        for owner in (*KINDS.values(), *CASES.values())
+        for move in owner.moves
+        for fact in (*(part for part in move.labels if isinstance(part, Fact)), move.when)
+        if fact
+    }
+)
+
+
+def _flood_of_operations(recording: Any, count: int) -> None:
+    rng = random.Random(2026)  # noqa: S311 not for secrets: the flood is the same each time
+    owners, judged = list(KINDS.values()), [None, *CASES.values()]
+    for number in range(count):
+        facts = {fact: rng.choice(VALUES) for fact in FACTS}
+        facts |= {"flow_seconds": rng.choice([-1.0, 1e9]), "client_id": recording.telemetry.client(rng.choice(VALUES))}
+        facts["provider"] = recording.telemetry.provider(name=rng.choice(VALUES))
+        with recording.telemetry.operation(owners[number % len(owners)], **facts) as operation:
+            operation.judge(rng.choice(judged))
+        if number % 1000 == 0:
+            recording.metrics()
+    found = {name: metric.data.data_points for name, metric in recording.metrics().items()}
+    assert {name for name, points in found.items() if len(points) > c.BY_NAME[name].max_series(CAPS)} == set()
+    flooded = {move.metric for owner in owners for move in owner.moves if move.literal is None}
+    assert len(flooded) > 15
+    for metric in flooded:
+        assert any("other" in point.attributes.values() for point in found[metric.name]), metric.name
+
+
+def test_a_flood_of_operations(record: Callable[..., Any]) -> None:
+    _flood_of_operations(record(sampler=ALWAYS_OFF, provider_cap=3, client_id_cap=4, ledger_size=100), 300)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_hundred_thousand_operations(record: Callable[..., Any]) -> None:
+    _flood_of_operations(record(sampler=ALWAYS_OFF, provider_cap=3, client_id_cap=4, ledger_size=100), FLOOD)
 
 
 def test_the_default_bound_of_all_metrics_together_is_stated() -> None:

@@ -5,27 +5,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from otel_oauth.ledger import HostStore, Kind, Ledger, StoreError, private_directory, sweep
+from otel_oauth.ledger import _fallback as fallback_module
 from otel_oauth.ledger import _host as host_module
 from otel_oauth.settings import Settings
 from otel_oauth.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 WORKER = textwrap.dedent("""
-    import json, sys
+    import json, os, signal, sys
     from pathlib import Path
     from otel_oauth import judge
     from otel_oauth.ledger import HostStore, Ledger
@@ -48,7 +50,10 @@ WORKER = textwrap.dedent("""
         for number in range(count):
             ledger.issue_state(f"{prefix}{number}", verifier=True)
 
-    verbs = {"code": code, "refresh": refresh, "state": state, "fill": fill}
+    def stop(_change):
+        ledger._store.current.transact(lambda _: os.kill(os.getpid(), signal.SIGSTOP))
+
+    verbs = {"code": code, "refresh": refresh, "state": state, "fill": fill, "stop": stop}
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         verb, *args = json.loads(line)
@@ -70,9 +75,21 @@ class Worker:
         return json.loads(line)
 
     def __call__(self, *call: Any) -> Any:
+        self.tell(*call)
+        return self.read()
+
+    def tell(self, *call: Any) -> None:
         self._process.stdin.write(json.dumps(call) + "\n")
         self._process.stdin.flush()
-        return self.read()
+
+    def stop_in_the_middle_of_a_change(self) -> None:
+        self.tell("stop", None)
+        while "\nState:\tT" not in Path(f"/proc/{self._process.pid}/status").read_text():
+            time.sleep(0.005)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+        assert self.read() is None
 
     def close(self) -> None:
         self._process.stdin.close()
@@ -172,6 +189,36 @@ def test_of_two_processes_one_counts_an_expired_state(shared: Ledger, start: Cal
     assert worker("purge") == 1
     clock.pass_(20)
     assert shared.purge() == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the state of a process is read from /proc")
+def test_a_worker_that_is_stopped_in_the_middle_of_a_change_stops_nobody_else(
+    path: Any, start: Callable[[], Worker], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fallback_module, "_FIRST_PAUSE_SECONDS", 0.0)
+    worker, other = start(), start()
+    assert [worker.read(), other.read()] == ["ready", "ready"]
+    ledger = Ledger(HostStore(path, 1000))
+    ledger.issue_code("before", "client")
+    worker.stop_in_the_middle_of_a_change()
+    begin = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: ledger.issue_code(f"code{number}", "client"), range(4)))
+    assert 0.4 < time.monotonic() - begin < 2  # half a second, at once for all threads
+    begin = time.monotonic()
+    ledger.granted("client", "access", code=ledger.sight_code("code0"))
+    assert time.monotonic() - begin < 0.4
+    assert ledger.shared == 0
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == (
+        "otel-oauth: the host ledger is locked by a process that does not go on; until it is back this process "
+        "remembers codes, tokens and states only for itself"
+    )
+    worker.go_on()
+    ledger.recover()
+    assert ledger.shared == 1
+    assert [other("code", f"code{number}") for number in range(2)] == ["code_double_submit", "code_expired"]
+    ledger.close()
 
 
 def test_the_ledger_survives_a_restart(path: Any) -> None:
@@ -339,7 +386,8 @@ def lost(recording: Any, caplog: pytest.LogCaptureFixture, reason: Any) -> None:
     assert reason in line
     assert "from now on this process remembers codes, tokens and states only for itself" in line
     assert recording.values("otel_oauth_ledger_shared") == {(): 0}
-    assert not any(recording.values("otel_oauth_errors_total").values())
+    errors = recording.values("otel_oauth_errors_total")
+    assert {key: value for key, value in errors.items() if value} == {("ledger",): 1}
 
 
 def test_a_full_ledger_goes_on_in_memory_with_its_own_bound(
@@ -360,6 +408,28 @@ def test_a_full_ledger_goes_on_in_memory_with_its_own_bound(
     for number in range(400):
         ledger.issue_state(f"more{number}", verifier=True)
     assert ledger.count(Kind.STATE) == 300
+
+
+DISK_FULL = textwrap.dedent("""
+    import logging, resource, sys
+    from pathlib import Path
+    from otel_oauth.ledger import HostStore, Kind, Ledger
+
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    ledger = Ledger(HostStore(Path(sys.argv[1])))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    for number in range(800):
+        ledger.issue_state(f"state{number}", verifier=True)
+    print(ledger.shared, ledger.sight_state("state799").entry is not None)
+""")
+
+
+def test_a_disk_that_is_full_means_memory(path: Any) -> None:
+    command = [sys.executable, "-c", DISK_FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50)
+    line, found = done.stdout.splitlines()
+    assert line.startswith("otel-oauth: the host ledger failed (Error); from now on this process remembers")
+    assert found == "0 True"
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -386,7 +456,7 @@ def test_a_damaged_record_means_memory_not_an_error_at_each_request(
     digest = ledger.digest(b"code", "code")
     ledger._store.transact(lambda txn: txn.put(Kind.CODE, digest, b"of another version", time.time() + 60))
     assert ledger.sight_code("code").entry is None
-    lost(recording, caplog, "a record of the host ledger is damaged or of another version")
+    lost(recording, caplog, "a record of the ledger is damaged or of another version")
 
 
 def test_a_collection_keeps_cleaners_of_temporary_files_away(shared: Ledger, path: Any) -> None:

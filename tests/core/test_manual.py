@@ -31,6 +31,7 @@ PUBLIC = [
     "discovery",
     "endpoint",
     "flow_started",
+    "forbidden_practice",
     "pkce_state_cleaned",
     "provider_call",
     "rate_limit_exceeded",
@@ -96,18 +97,36 @@ def test_storage(capture: Capture) -> None:
 def test_single_facts(capture: Capture) -> None:
     telemetry = capture.telemetry
     otel_oauth.rate_limit_exceeded("ip", telemetry=telemetry)
+    otel_oauth.rate_limit_exceeded("user", telemetry=telemetry)
     otel_oauth.token_revoked("reuse_detected", telemetry=telemetry)
     otel_oauth.pkce_state_cleaned("server_deleted", telemetry=telemetry)
     otel_oauth.verdict("c_hash_mismatch", telemetry=telemetry)
     otel_oauth.verdict("pkce_mismatch", challenge_method="S256", telemetry=telemetry)
     assert capture.moved() == {
         "oauth_rate_limit_exceeded{limiter_type=ip}": 1,
+        "oauth_rate_limit_exceeded{limiter_type=user}": 1,
         "oauth_token_revocations_total{reason=reuse_detected}": 1,
         "oauth_pkce_states_cleaned_total{reason=server_deleted}": 1,
         "oauth_integrity_violations_total{violation_type=hash_mismatch}": 2,
         f"{EVENTS}{{event_type=integrity_violation,severity=high}}": 2,
         INVALID_HASH: 1,
         "oauth_pkce_validation_failed{method=S256}": 1,
+    }
+
+
+def test_c_hash_mismatch(capture: Capture) -> None:
+    start_flow(capture)
+    capture.mark()
+    with otel_oauth.callback("example", client_id="shop", telemetry=capture.telemetry) as callback:
+        callback.state_accepted("s1")
+        otel_oauth.verdict("c_hash_mismatch")
+    assert capture.moved() == {
+        "oauth_callback_processed{client_id=shop,success=true}": 1,
+        "oauth_flows_total{provider=example,status=success}": 1,
+        "oauth_flow_duration_seconds{provider=example,status=success}": 1,
+        "oauth_pkce_validations_total{status=success,reason=valid}": 1,
+        "oauth_integrity_violations_total{violation_type=hash_mismatch}": 1,
+        f"{EVENTS}{{event_type=integrity_violation,severity=high}}": 1,
     }
 
 
@@ -118,6 +137,16 @@ def test_a_state_is_cleaned_once(capture: Capture) -> None:
         otel_oauth.pkce_state_cleaned("manual", state="s1", telemetry=capture.telemetry)
     assert capture.moved() == {"oauth_pkce_states_cleaned_total{reason=manual}": 1}
     assert capture.gauges()["oauth_active_pkce_states"] == 0
+
+
+def test_a_code_that_was_deleted_unused_is_cleaned_once(capture: Capture) -> None:
+    with otel_oauth.endpoint("authorization", telemetry=capture.telemetry) as request:
+        request.code_issued("c1", challenge_method="S256")
+    capture.mark()
+    for _ in range(2):
+        otel_oauth.pkce_state_cleaned("manual", code="c1", telemetry=capture.telemetry)
+    assert capture.moved() == {"oauth_pkce_states_cleaned_total{reason=manual}": 1}
+    assert capture.gauges()["oauth_active_pkce_states"] == capture.gauges()["storage_flows_count"] == 0
 
 
 def test_gauges_from_the_applications_own_count(capture: Capture) -> None:

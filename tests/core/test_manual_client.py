@@ -279,3 +279,19 @@ def test_a_provider_may_be_given_by_a_url(capture: Capture) -> None:
     with otel_oauth.flow_started("https://accounts.google.com/o/oauth2/v2/auth", telemetry=capture.telemetry):
         pass
     assert capture.moved() == {"oauth_flows_total{provider=google,status=initiated}": 1}
+
+
+def test_a_provider_whose_url_has_no_host_is_unknown(capture: Capture) -> None:
+    with otel_oauth.provider_call("https://", "token", telemetry=capture.telemetry) as call:
+        call.answered(500)
+    moved = capture.moved()
+    assert moved == {series.replace("=example", "=unknown"): 1 for series in called_rows("token", 500, "server_error")}
+
+
+def test_a_callback_of_a_client_without_an_id(capture: Capture) -> None:
+    with otel_oauth.callback("example", client_id="", telemetry=capture.telemetry):
+        pass
+    assert capture.moved() == {
+        "oauth_callback_processed{client_id=unknown,success=true}": 1,
+        "oauth_flows_total{provider=example,status=success}": 1,
+    }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Clock
+    from otel_oauth.manual import Endpoint
 
 
 @pytest.fixture
@@ -148,7 +149,8 @@ def test_registration_and_its_limits(capture: Capture, server: Server) -> None:
     with otel_oauth.endpoint("registration", method="PUT", telemetry=capture.telemetry):
         pass
     assert not [row for row in capture.moved() if "client_registration" in row]
-    for status, error, limiter in ((429, "", "endpoint"), (400, "slow_down", "device")):
+    limits = ((429, "", "endpoint"), (400, "slow_down", "device"), (429, "slow_down", "device"))
+    for status, error, limiter in limits:
         with server.request() as request:
             request.answered(status, error)
         assert capture.moved()[f"oauth_rate_limit_exceeded{{limiter_type={limiter}}}"] == 1
@@ -163,6 +165,27 @@ def test_an_unknown_client_makes_no_series(capture: Capture) -> None:
     assert capture.moved() == dict.fromkeys(token_rows(status=401), 200)
     assert capture.gauges()["storage_clients_count"] == 0
     assert {span["attributes"]["oauth.client_id"] for span in capture.spans()} == {"unknown"}
+
+
+def test_what_an_unknown_client_is_granted_all_the_same(capture: Capture) -> None:
+    def request(name: str = "token", grant_type: str = "") -> Endpoint:
+        return otel_oauth.endpoint(name, grant_type=grant_type, telemetry=capture.telemetry)
+
+    with request(grant_type="authorization_code") as code:
+        code.client("nobody", known=False)
+        code.code_presented("c1", found=True)
+    with request("authorization") as authorization:
+        authorization.authorization_started(state="s")
+    with request(grant_type="refresh_token") as refresh:
+        refresh.refresh_presented("r1", found=True)
+    with request("revocation") as revocation:
+        revocation.token_revoked("r1")
+    assert {series for series in capture.moved() if "client_id=" in series} == {
+        "oauth_authorization_started{client_id=unknown}",
+        "oauth_code_exchanged{client_id=unknown,pkce_method=none}",
+        "oauth_token_refreshed{client_id=unknown,rotated=false}",
+        "oauth_token_revoked{client_id=unknown}",
+    }
 
 
 def test_no_secret_is_exported_logged_or_kept(

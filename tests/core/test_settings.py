@@ -14,6 +14,7 @@ from otel_oauth.settings import Settings, service_key
 DEFAULTS = {
     "ledger": "auto",
     "ledger_size": 100_000,
+    "ledger_timeout": 0.05,
     "race_window": 30.0,
     "refresh_token_lifetime": 30 * 86400.0,
     "client_id_cap": 100,
@@ -21,6 +22,20 @@ DEFAULTS = {
     "providers": {},
     "buckets": {},
     "storage_spans": False,
+    "log_level": "info",
+    "events": {},
+    "event_sampling": 1.0,
+    "event_rate": 600,
+    "source_address": "truncated",
+    "user_agent": False,
+    "full_client_id": False,
+    "runbook": "docs/runbook.md",
+    "ocsf": False,
+    "log_json": "",
+    "log_json_size": 50_000_000,
+    "redaction": "on",
+    "redaction_keys": (),
+    "redaction_patterns": (),
     "disabled": False,
 }
 HISTOGRAM = "oauth_flow_duration_seconds"
@@ -28,7 +43,10 @@ GOOD = [
     ("ledger", "memory", "memory"),
     ("ledger", " host ", "host"),
     ("ledger", "host:/var/lib/app/ledger", "host:/var/lib/app/ledger"),
+    ("ledger", "redis://cache.example", "redis://cache.example"),
+    ("ledger", "rediss://me:p%40ss@[::1]:6380/3?ssl_ca_certs=/ca", "rediss://me:p%40ss@[::1]:6380/3?ssl_ca_certs=/ca"),
     ("ledger_size", "100", 100),
+    ("ledger_timeout", "0.2", 0.2),
     ("race_window", "0", 0.0),
     ("race_window", "60", 60.0),
     ("race_window", "2.5", 2.5),
@@ -43,10 +61,37 @@ GOOD = [
     ("buckets", f"{HISTOGRAM}=1/2.5/10", {HISTOGRAM: (1.0, 2.5, 10.0)}),
     ("storage_spans", "TRUE", True),
     ("storage_spans", "0", False),
+    ("log_level", " WARN ", "warn"),
+    ("log_level", "off", "off"),
+    (
+        "events",
+        "oauth_http_request=on, oauth_refresh_race=WARN",
+        {"oauth_http_request": "on", "oauth_refresh_race": "warn"},
+    ),
+    ("event_sampling", "0.25", 0.25),
+    ("event_rate", "0", 0),
+    ("source_address", "none", "none"),
+    ("user_agent", "true", True),
+    ("full_client_id", "true", True),
+    ("runbook", "https://wiki.example/oauth", "https://wiki.example/oauth"),
+    ("ocsf", "true", True),
+    ("log_json", "stderr", "stderr"),
+    ("log_json", "/var/log/app/oauth-{pid}.jsonl", "/var/log/app/oauth-{pid}.jsonl"),
+    ("log_json_size", "10000", 10_000),
+    ("redaction", "Dry-Run", "dry-run"),
+    ("redaction_keys", "x_vault_id, ticketNumber,", ("x_vault_id", "ticketNumber")),
+    ("redaction_patterns", "ghp_*,xoxb-*", ("ghp_*", "xoxb-*")),
     ("disabled", "1", True),
 ]
 BAD = [
-    ("ledger", "redis", "must be auto, memory, host or host: followed by an absolute directory"),
+    ("ledger", "redis", "must be auto, memory, host, host: followed by an absolute directory, or a redis:// or"),
+    ("ledger", "redis://", "must be auto"),
+    ("ledger", "redis://h:port", "must be auto"),
+    ("ledger", "redis://h/name", "must be auto"),
+    ("ledger", "redis://h?socket_timeout=60", "must be auto"),
+    ("ledger", "redis://h?ssl_ca_certs=/ca&decode_responses=1", "must be auto"),
+    ("ledger", "http://h", "must be auto"),
+    ("ledger_timeout", "0", "must be a number from 0.001 to 5"),
     ("ledger", "host:relative", "must be auto"),
     ("ledger", "host:", "must be auto"),
     ("ledger_size", "99", "must be a whole number from 100 to 10000000"),
@@ -71,6 +116,20 @@ BAD = [
     ("buckets", f"{HISTOGRAM}=nan", "must be increasing numbers"),
     ("buckets", f"{HISTOGRAM}=a/b", "must be increasing numbers"),
     ("storage_spans", "yes", "must be true or false"),
+    ("log_level", "warning", "must be one of debug, info, warn, error, off"),
+    ("events", "oauth_flow_initiated", "must be a list of NAME=VALUE"),
+    ("events", "oauth_unheard_of=on", "'oauth_unheard_of' is not one of the documented events"),
+    ("events", "oauth_refresh_race=never", "must be on, off, debug, info, warn, error"),
+    ("event_sampling", "1.1", "must be a number from 0 to 1"),
+    ("event_rate", "-1", "must be a whole number"),
+    ("source_address", "hashed", "must be one of truncated, whole, none"),
+    ("runbook", "https://wiki.example/o auth", "must be a link without spaces"),
+    ("log_json", "events.jsonl", "must be stdout, stderr or the absolute path of a file"),
+    ("log_json_size", "100", "must be a whole number from 10000"),
+    ("redaction", "maybe", "must be one of on, off, strict, dry-run"),
+    ("redaction_keys", "a b", "must be a list of names separated by commas"),
+    ("redaction_patterns", "ghp_", "must be a list of beginnings of secrets"),
+    ("redaction_patterns", "(a+)+*", "must be a list of beginnings of secrets"),
     ("disabled", "2", "must be true or false"),
 ]
 
@@ -122,6 +181,17 @@ def test_a_bad_argument_raises(case: str, caplog: pytest.LogCaptureFixture) -> N
         Settings.from_environment({}, **{name: text})
     assert message in str(raised.value)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("address", ["redis://somebody:canary@h:1/2?ssl_password=canary", "rediss://:canary/a@r:1"])
+def test_the_password_of_a_ledgers_address_is_never_shown(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings.from_environment({env.OTEL_OAUTH_LEDGER: address})
+    shown = [repr(settings), str(settings.ledger), f"{settings.ledger:>40}", "%s" % settings.ledger, caplog.text]  # noqa: UP031 a way to show it
+    assert [text for text in shown if "canary" in text or "somebody" in text] == []
+    if not caplog.records:
+        assert shown[1] == "redis://h:1/2"
+        assert settings.ledger == address
+        assert Settings.from_environment({}, ledger=settings.ledger) == settings
 
 
 def test_an_unknown_argument_raises_and_names_what_there_is() -> None:

@@ -263,7 +263,8 @@ def told(readings: dict[Series, float], sent: dict[Series, float]) -> list[str]:
         "trace_id": "00",
         "attributes": {"oauth.security.event_type": "other", "oauth.security.severity": "other"},
     }
-    return list(problems(Performance([Reading(0.0, readings)]), Export([span], points, [])))
+    log = {"program": "server", "attributes": {**span["attributes"], "event.name": "other"}}
+    return list(problems(Performance([Reading(0.0, readings)]), Export([span], points, [], [log])))
 
 
 def test_all_metrics_are_no_problem() -> None:
@@ -287,6 +288,7 @@ def test_two_ways_out_that_disagree_are_a_problem() -> None:
         "server oauth_security_events_total{other,other} is 1 at /metrics and 3 over OTLP",
         "server oauth_code_reuse_detected is 1 at /metrics and 2 over OTLP",
         "other other server: 3 security events counted, 1 spans tell of one",
+        "other other server: 3 security events counted, 1 in the log",
     ]
 
 

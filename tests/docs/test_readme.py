@@ -50,7 +50,7 @@ def test_program_runs(block: Block, tmp_path: Path) -> None:
 
 def test_there_are_programs_and_commands() -> None:
     assert len([block for block in PROGRAMS if block.page == "README.md"]) >= 4
-    assert {block.language for block in BLOCKS} <= {"bash", "python", "text", ""}
+    assert {block.language for block in BLOCKS} <= {"bash", "python", "text", "promql", "logql", ""}
     assert len(COMMANDS) >= 5
 
 
@@ -72,15 +72,27 @@ def test_every_other_command_is_run_by_these_tests() -> None:
         if not line.startswith(("make ", "export "))
     ]
     login = ".venv/bin/opentelemetry-instrument .venv/bin/python examples/first_login/"
-    run_here = (login, "curl ", "pip install 'build/dist/")  # the last: see the test after the next
+    run_here = (
+        login,
+        "curl ",
+        "pip install 'build/dist/",  # see the test after the next
+        "otelcol --config=",  # the tests of the pipeline run and validate these three
+        "docker compose -f collector/compose.yaml",
+        "PYTHONPATH=tools python -m stack.kubernetes",
+    )
     assert [line for line in others if not line.startswith(run_here)] == []
 
 
 def test_the_wheels_in_the_install_command_have_these_extras() -> None:
     version = otel_oauth.__version__
-    found = dict(re.findall(rf"build/dist/(\w+)-{re.escape(version)}-py3-none-any\.whl\[([\w,]+)\]", page("README.md")))
-    assert set(found) == {"otel_oauth", "otel_oauth_authlib"}
-    for name, path in (("otel_oauth", ""), ("otel_oauth_authlib", "instrumentation/authlib/")):
+    found = dict(re.findall(rf"build/dist/(\w+)-{re.escape(version)}-py3-none-any\.whl\[([\w,-]+)\]", page("README.md")))
+    places = {
+        "otel_oauth": "",
+        "otel_oauth_authlib": "instrumentation/authlib/",
+        "otel_oauth_httpx": "instrumentation/httpx/",
+    }
+    assert set(found) == set(places)
+    for name, path in places.items():
         project = tomllib.loads(page(f"{path}pyproject.toml"))["project"]
         assert set(found[name].split(",")) <= set(project["optional-dependencies"])
 

@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 import otel_oauth._version
 import otel_oauth_authlib.version
+import otel_oauth_httpx.version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +25,7 @@ LOCK = (ROOT / "requirements" / "dev.lock").read_text(encoding="utf-8")
 PROJECTS = {
     "otel-oauth": ROOT / "pyproject.toml",
     "otel-oauth-authlib": ROOT / "instrumentation" / "authlib" / "pyproject.toml",
+    "otel-oauth-httpx": ROOT / "instrumentation" / "httpx" / "pyproject.toml",
 }
 PINS = [Requirement(line.removesuffix("\\")) for line in LOCK.splitlines() if "==" in line]
 MATRIX = sorted((ROOT / "requirements" / "matrix").glob("authlib-*.txt"))
@@ -41,9 +43,10 @@ def pinned(name: str) -> list[str]:
 
 def test_versions_are_in_lockstep() -> None:
     version = otel_oauth._version.__version__
-    assert otel_oauth_authlib.version.__version__ == version
+    assert otel_oauth_authlib.version.__version__ == otel_oauth_httpx.version.__version__ == version
     assert {name: distribution(name).version for name in PROJECTS} == dict.fromkeys(PROJECTS, version)
-    assert f"otel-oauth == {version}" in project("otel-oauth-authlib")["dependencies"]
+    for plugin in list(PROJECTS)[1:]:
+        assert f"otel-oauth == {version}" in project(plugin)["dependencies"]
     assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
@@ -100,9 +103,9 @@ def test_entry_points_resolve(name: str) -> None:
         assert point.load() is not None
 
 
-@pytest.mark.parametrize("package", ["src/otel_oauth", "instrumentation/authlib/src/otel_oauth_authlib"])
-def test_packages_are_typed(package: str) -> None:
-    assert (ROOT / package / "py.typed").is_file()
+@pytest.mark.parametrize("name", PROJECTS)
+def test_packages_are_typed(name: str) -> None:
+    assert (PROJECTS[name].parent / "src" / name.replace("-", "_") / "py.typed").is_file()
 
 
 def test_each_distribution_carries_the_licence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -174,13 +175,14 @@ class Provider:
 
     :ivar claims: overrides of the ID token's claims; a value of ``None`` leaves the claim out.
     :ivar answered: how often each path was answered with each status.
-    :ivar answers: by path, what is answered once instead of the endpoint: a status, a body, seconds to wait.
+    :ivar answers: by path, what is answered once instead of the endpoint: a status (0: it hangs up), a body, seconds to
+        wait, how the body claims to be encoded.
     """
 
     codes: dict[str, Code] = field(default_factory=dict)
     tokens: list[Token] = field(default_factory=list)
     claims: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, deque[tuple[int, str, float]]] = field(default_factory=lambda: defaultdict(deque))
+    answers: dict[str, deque[tuple[int, str, float, str]]] = field(default_factory=lambda: defaultdict(deque))
     answered: Counter[tuple[str, int]] = field(default_factory=Counter)
     algorithm: str = "ES256"
 
@@ -208,8 +210,8 @@ class Provider:
         self.answered.clear()
         self.algorithm = "ES256"
 
-    def answer(self, path: str, status: int, body: str = "{}", wait: float = 0.0) -> None:
-        self.answers[path].append((status, body, wait))
+    def answer(self, path: str, status: int, body: str = "{}", wait: float = 0.0, encoding: str = "") -> None:
+        self.answers[path].append((status, body, wait, encoding))
 
     def authorize(self, url: str) -> dict[str, str]:
         """Log in and consent as the user's browser would; return the parameters of the redirect back."""
@@ -279,9 +281,12 @@ class Provider:
             waiting = self.answers.get(request.path)
             if not waiting:
                 return None
-            status, body, wait = waiting.popleft()
+            status, body, wait, encoding = waiting.popleft()
             time.sleep(wait)
-            return Response(body, status, content_type="application/json")
+            if not status:
+                request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            headers = {"Content-Encoding": encoding} if encoding else {}
+            return Response(body, status or 500, headers, content_type="application/json")
 
         @app.after_request
         def noted(response: Response) -> Response:

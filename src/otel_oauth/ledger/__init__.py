@@ -3,7 +3,8 @@
 It tells a replayed code from an unknown one, a stolen refresh token from a race of one client, a state of
 another session from a forged one. Only keyed digests (BLAKE2b) and times are kept, only of values that the
 service itself issued, so that an attacker can neither read nor fill it. One domain logic (:class:`Ledger`)
-stands on small stores: memory (one process) and host (LMDB, the workers of one host and their restarts).
+stands on small stores: memory (one process), host (LMDB, the workers of one host and their restarts) and Redis
+(the workers of several hosts).
 """
 
 from otel_oauth.ledger._base import FamilyView, Sighting, SpanIds
@@ -12,7 +13,8 @@ from otel_oauth.ledger._grants import UNKNOWN_LIFETIME, method_name
 from otel_oauth.ledger._host import HostStore, private_directory, sweep
 from otel_oauth.ledger._ledger import Ledger
 from otel_oauth.ledger._memory import MemoryStore
-from otel_oauth.ledger._store import Store, StoreError, Transaction
+from otel_oauth.ledger._place import service_directory, store_at
+from otel_oauth.ledger._store import Store, StoreAwayError, StoreError, Transaction
 
 __all__ = [
     "UNKNOWN_LIFETIME",
@@ -26,9 +28,12 @@ __all__ = [
     "SpanIds",
     "Status",
     "Store",
+    "StoreAwayError",
     "StoreError",
     "Transaction",
     "method_name",
     "private_directory",
+    "service_directory",
+    "store_at",
     "sweep",
 ]

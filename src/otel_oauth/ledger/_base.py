@@ -1,24 +1,25 @@
-"""What the parts of the ledger share: sightings, the store with its fallback, and small counts."""
+"""What the parts of the ledger share: sightings, the store in force, and small counts."""
 
 from __future__ import annotations
 
-import logging
 import struct
-import threading
 import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from otel_oauth._seen import SEEN
 from otel_oauth.ledger._entry import PARTITION, Entry, Kind, Status
-from otel_oauth.ledger._memory import MemoryStore
-from otel_oauth.ledger._store import Store, StoreError, Transaction
+from otel_oauth.ledger._fallback import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_oauth.ledger._store import Store, Transaction
+
 T = TypeVar("T")
 
-_log = logging.getLogger("otel_oauth")
+_SECRETS = {b"code": "code", b"token": "token", b"state": "state"}
+"""What is a secret itself, of the kinds of values: redaction finds it by its value from now on."""
 
 MEMORY_SECONDS = 24 * 3600.0
 """How long a code or state is remembered after it was issued, so that a replay is told from a forgery."""
@@ -43,6 +44,11 @@ class Sighting(NamedTuple):
     entry: Entry | None = None
     family: FamilyView = FamilyView()
 
+    @property
+    def grant(self) -> bytes:
+        """The digest of the authorization grant that the value descends from; its own where that is not known."""
+        return self.digest if self.entry is None else self.entry.family
+
 
 class SpanIds(NamedTuple):
     """The span that a record leads back to."""
@@ -64,59 +70,56 @@ def still_in_flight(entry: Entry) -> Entry:
 class LedgerBase:
     """What this service issued, and what became of it.
 
-    :param store: where records live; replaced by memory, once and with a line in the log, when it fails.
+    :param store: where records live; memory takes its place, with a line in the log, when it fails.
     :param refresh_lifetime: seconds that a refresh token is taken to live, as servers rarely say it.
+    :param on_loss: called each time that memory takes the place of the store.
     """
 
-    def __init__(self, store: Store, *, refresh_lifetime: float = 30 * 24 * 3600.0) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, *, refresh_lifetime: float = 30 * 24 * 3600.0, on_loss: Callable[[], None] | None = None
+    ) -> None:
+        self._on_loss = on_loss
+        self._store = Fallback(store, self._lost)
         self._refresh_lifetime = refresh_lifetime
         self._clients: dict[bytes, float] = {}
         self._ran_out: list[bytes] = []
-        self._lock = threading.Lock()
+
+    def _lost(self) -> None:
+        self._clients.clear()
+        if self._on_loss is not None:
+            self._on_loss()
 
     @property
     def shared(self) -> int:
-        """How far the ledger is shared now: 0 this process, 1 this host."""
-        return self._store.shared
+        """How far the ledger is shared now: 0 this process, 1 this host, 2 several hosts."""
+        return self._store.current.shared
 
     def digest(self, space: bytes, value: str) -> bytes:
         """Return the keyed digest of ``value`` (16 bytes); ``space`` keeps kinds of values apart."""
-        return blake2b(
-            value.encode("utf-8", "surrogatepass"), key=self._store.key, digest_size=16, person=space
+        digest = blake2b(
+            value.encode("utf-8", "surrogatepass"), key=self._store.current.key, digest_size=16, person=space
         ).digest()
+        if SEEN.active and space in _SECRETS:
+            SEEN.key = self._store.current.key
+            SEEN.learn(_SECRETS[space], value, digest)
+        return digest
 
-    # The store, and what happens when it fails --------------------------------------------------------------
+    # The store ----------------------------------------------------------------------------------------------
 
     def _transact(self, change: Callable[[Transaction], T]) -> T:
-        try:
-            return self._store.transact(change)
-        except (StoreError, struct.error) as error:
-            self._degrade(error)
-            return self._store.transact(change)
+        return self._store.transact(change)
 
     def _get(self, kind: Kind, digest: bytes) -> Entry | None:
+        found = self._store.use(lambda store: store.get(kind, digest))
         try:
-            found = self._store.get(kind, digest)
             return None if found is None else still_in_flight(Entry.unpack(found))
-        except (StoreError, struct.error) as error:
-            self._degrade(error)
+        except struct.error as error:
+            self._store.damaged(error)
             return None
 
-    def _degrade(self, error: StoreError | struct.error) -> None:
-        reason = (
-            error if isinstance(error, StoreError) else "a record of the host ledger is damaged or of another version"
-        )
-        with self._lock:
-            if self._store.shared == 0:
-                return
-            memory = MemoryStore(self._store.size)
-            memory.key = self._store.key
-            self._store = memory
-            self._clients.clear()
-        _log.warning(
-            "otel-oauth: %s; from now on this process remembers codes, tokens and states only for itself", reason
-        )
+    def recover(self) -> None:
+        """Go back to a store that was away, if it is there again; called where no request waits."""
+        self._store.recover()
 
     # Clients, single occurrences, counts --------------------------------------------------------------------
 
@@ -154,21 +157,14 @@ class LedgerBase:
 
     def purge(self) -> int:
         """Drop what expired; return how many pending PKCE states were among it (each counted by one process only)."""
-        try:
-            gone = self._store.purge(time.time())
-        except StoreError as error:
-            self._degrade(error)
-            return 0
+        self._store.recover()
+        gone = self._store.use(lambda store: store.purge(time.time()))
         self._ran_out = [record for kind, record in gone if kind is Kind.FLOW and record]
         return sum(kind is Kind.PKCE for kind, _ in gone)
 
     def count(self, kind: Kind) -> int:
         """Return the number of live records of ``kind``, as of the last :meth:`purge`."""
-        try:
-            return self._store.count(kind)
-        except StoreError as error:
-            self._degrade(error)
-            return self._store.count(kind)
+        return self._store.use(lambda store: store.count(kind))
 
     def entries(self) -> dict[str, int]:
         """Return the number of records by partition."""
@@ -179,17 +175,13 @@ class LedgerBase:
 
     def evictions(self) -> dict[str, int]:
         """Return the evictions since the last call, by partition."""
-        return {PARTITION[kind]: count for kind, count in self._store.evictions().items() if count}
+        return {PARTITION[kind]: count for kind, count in self._store.current.evictions().items() if count}
 
     def after_fork(self) -> None:
         """Make the ledger usable in a forked child."""
-        self._lock = threading.Lock()
         self._clients = {}
         self._ran_out = []
-        try:
-            self._store.after_fork()
-        except StoreError as error:
-            self._degrade(error)
+        self._store.after_fork()
 
     def close(self) -> None:
         """Give the store's resources back."""

@@ -19,12 +19,12 @@ UNKNOWN_LIFETIME = 24 * 3600.0
 
 _LONGEST = 10 * 365 * 24 * 3600.0
 _ACCESS = struct.Struct("<d16s")
-_METHODS = {"plain": 1, "S256": 2}
-_METHOD_NAMES = ("none", "plain", "S256")
+_METHOD_NAMES = ("none", "plain", "S256", "other")
+_METHODS = {name: number for number, name in enumerate(_METHOD_NAMES)}
 
 
 def method_name(entry: Entry) -> str:
-    """Return the PKCE method of a code's challenge: ``S256``, ``plain`` or ``none``."""
+    """Return the PKCE method of a code's challenge: ``S256``, ``plain``, ``none``, or ``other`` for an own one."""
     return _METHOD_NAMES[entry.method]
 
 
@@ -47,7 +47,7 @@ class Grants(LedgerBase):
         now = time.time()
         digest = self.digest(b"code", code)
         entry = Entry(
-            method=_METHODS.get(method, 0),
+            method=_METHODS.get(method, _METHODS["other"]),
             issued_at=now,
             expires_at=now + lifetime,
             owner=self.digest(b"client", client_id),
@@ -101,13 +101,13 @@ class Grants(LedgerBase):
         code: Sighting | None = None,
         parent: Sighting | None = None,
         rotated: bool = False,
-        replaced: str = "",
+        replaced: str | bytes = "",
     ) -> None:
         """Remember issued tokens, and what they were issued for.
 
         :param code: the code that was redeemed for them; it is now redeemed.
         :param parent: the refresh token that they were issued for; with ``rotated`` it is now rotated.
-        :param replaced: the access token that they take the place of, if it is no longer used.
+        :param replaced: the access token (or its digest) that they take the place of, if it is no longer used.
         """
         now = time.time()
         access = self.digest(b"token", access_token)
@@ -115,7 +115,7 @@ class Grants(LedgerBase):
         owner = self.digest(b"client", client_id)
         access_until = now + _bounded(UNKNOWN_LIFETIME if expires_in is None else expires_in)
 
-        gone = self.digest(b"token", replaced) if replaced else None
+        gone = (self.digest(b"token", replaced) if isinstance(replaced, str) else replaced) if replaced else None
 
         def change(txn: Transaction) -> None:
             if code is not None:

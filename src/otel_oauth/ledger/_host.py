@@ -20,6 +20,7 @@ import lmdb
 
 from otel_oauth.ledger._entry import Kind
 from otel_oauth.ledger._store import StoreError, Transaction
+from otel_oauth.ledger._turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +139,7 @@ class HostStore:
             self._expiry = self._env.open_db(b"expiry")
             self._dbs = {kind: self._env.open_db(kind.name.encode()) for kind in Kind}
             self._files = self._identities()
+            self._turn = Turn(self._path / "key")
             self._pid = os.getpid()
         except (lmdb.Error, OSError) as error:
             msg = f"the host ledger cannot be opened ({type(error).__name__})"
@@ -159,7 +161,7 @@ class HostStore:
             msg = "a change of the ledger within another one: a collected coroutine ended in the middle of it"
             raise RuntimeError(msg)
         try:
-            with _access, self._env.begin(write=True) as txn:
+            with self._turn, _access, self._env.begin(write=True) as txn:
                 self._writer = me
                 try:
                     return change(_HostTransaction(self, txn))
@@ -235,12 +237,15 @@ class HostStore:
         self._evicted = Counter()
         # In a child this only gives up the parent's handle, without which the directory cannot be opened again.
         self._env.close()
+        self._turn.close()
         self._open()
 
     def close(self) -> None:
-        """Close the environment."""
-        self._opened.pop(self._path, None)
+        """Close the environment; closing it again does nothing."""
+        if self._opened.get(self._path) is self:
+            del self._opened[self._path]
         self._env.close()
+        self._turn.close()
 
 
 def _failed(error: lmdb.Error) -> StoreError:

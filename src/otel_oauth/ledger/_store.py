@@ -16,6 +16,10 @@ class StoreError(Exception):
     """The store cannot be used; it says why without any value from a request."""
 
 
+class StoreAwayError(StoreError):
+    """The store cannot be reached now, and may come back: the same call may succeed later."""
+
+
 class Transaction(Protocol):
     """What may be done within one atomic change."""
 
@@ -32,12 +36,16 @@ class Transaction(Protocol):
 class Store(Protocol):
     """A place for records.
 
-    ``shared`` is 0 for this process, 1 for this host; ``key`` keys the digests; ``size`` bounds each kind.
+    ``shared`` is 0 for this process, 1 for this host, 2 for several hosts; ``key`` keys the digests; ``size``
+    bounds each kind.
     """
 
     shared: int
-    key: bytes
     size: int
+
+    @property
+    def key(self) -> bytes:
+        """The key of the digests: the same for all who share the store."""
 
     def get(self, kind: Kind, digest: bytes) -> bytes | None:
         """Return one record outside of a transaction."""

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from otel_oauth import kinds
 from otel_oauth.cases import CASES
 from otel_oauth.catalogue import BY_NAME
+from otel_oauth.events import FORBIDDEN
 from otel_oauth.manual._client import Callback, FlowStart, ProviderCall
 from otel_oauth.manual._recorded import Recorded, choice
 from otel_oauth.manual._server import Endpoint
@@ -52,6 +53,7 @@ __all__ = [
     "discovery",
     "endpoint",
     "flow_started",
+    "forbidden_practice",
     "pkce_state_cleaned",
     "provider_call",
     "rate_limit_exceeded",
@@ -182,15 +184,30 @@ def token_revoked(reason: str, *, token: str = "", telemetry: Telemetry | None =
         found.guard.run("manual", found.ledger.revoke, token)
 
 
-def pkce_state_cleaned(reason: str, *, state: str = "", telemetry: Telemetry | None = None) -> None:
-    """Record that a state with a code verifier was removed unused: ``oauth_pkce_states_cleaned_total``.
+def pkce_state_cleaned(reason: str, *, state: str = "", code: str = "", telemetry: Telemetry | None = None) -> None:
+    """Record that a PKCE state was removed unused: ``oauth_pkce_states_cleaned_total``.
 
     :param reason: ``expired``, ``manual`` or ``server_deleted``.
-    :param state: the state, to take it out of the gauges; one that is known not to be pending is not counted.
+    :param state: the client's state, to take it out of the gauges; one that is known not to be pending is not counted.
+    :param code: the same of an authorization code that the server deleted outside of an exchange.
     """
     found = get_telemetry() if telemetry is None else telemetry
-    if not state or found.guard.run("manual", found.ledger.drop_state, state):
+    forget, value = (found.ledger.drop_state, state) if state else (found.ledger.discard_code, code)
+    if not value or found.guard.run("manual", forget, value):
         _record(found, kinds.STATE_CLEANED, cleaned=reason)
+
+
+def forbidden_practice(name: str, *, client_id: str = "", telemetry: Telemetry | None = None) -> None:
+    """Tell of something that OAuth 2.1 forbids and that only the application can see: a compliance event.
+
+    :param name: ``bearer_token_in_query``, ``implicit_grant_used``, ``password_grant_used``, ``pkce_not_used``,
+        ``pkce_plain_used`` or ``redirect_uri_insecure``.
+    :param client_id: the client that does it, if it is known.
+    :raises ValueError: if ``name`` is none of these.
+    """
+    choice("a forbidden practice", name, FORBIDDEN)
+    found = get_telemetry() if telemetry is None else telemetry
+    _record(found, kinds.FORBIDDEN, practice=name, client_id=found.guard.run("manual", found.client, client_id))
 
 
 def verdict(
@@ -218,14 +235,22 @@ def verdict(
     around.judge(found)
 
 
-def count_with(metric: str, count: Callable[[], int] | None, *, telemetry: Telemetry | None = None) -> None:
+def count_with(
+    metric: str,
+    count: Callable[[], int] | None,
+    *,
+    timeout: float | None = None,
+    telemetry: Telemetry | None = None,
+) -> None:
     """Take a gauge from the application's own count, called at each collection; ``None`` takes it back.
 
     Such a count speaks for the whole store, so that dashboards take the highest of all processes.
 
     :param metric: ``oauth_active_tokens``, ``storage_clients_count``, … or another documented gauge.
-    :raises ValueError: if ``metric`` is none of them.
+    :param timeout: take it in a thread of its own, and let a collection wait at most so many seconds: for a
+        count that asks a database. Beyond it the last value stands for five minutes.
+    :raises ValueError: if ``metric`` is none of them, or ``timeout`` not above 0 and at most 60.
     """
     choice("a gauge that can be counted", metric, [gauge.name for gauge in GAUGE_KINDS])
     found = get_telemetry() if telemetry is None else telemetry
-    found.count_with(BY_NAME[metric], count)
+    found.count_with(BY_NAME[metric], count, timeout=timeout)

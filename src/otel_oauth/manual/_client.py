@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from otel_oauth import cases, judge, kinds, vocabulary
+from otel_oauth import cases, flows, judge, kinds, vocabulary
 from otel_oauth.judge import StatePresented
 from otel_oauth.ledger import Status
-from otel_oauth.manual._recorded import Recorded, choice, provider_label
+from otel_oauth.manual._recorded import Recorded, Request, choice, provider_label
 from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
@@ -52,13 +52,10 @@ class FlowStart(Recorded):
         self._tell(self._state_stored, state, verifier=verifier, lifetime=lifetime)
 
     def _state_stored(self, state: str, *, verifier: bool, lifetime: float) -> None:
-        if verifier:
-            self._operation.facts["pkce"] = True
-        ledger = self._telemetry.ledger
-        ledger.issue_state(state, verifier=verifier, lifetime=lifetime, span=self._operation.span_ids)
+        flows.initiated(self._operation, state, verifier=verifier, seconds=lifetime)
 
 
-class Callback(Recorded):
+class Callback(Request):
     """The redirect back from the provider, until its tokens are stored (RFC 6749 section 4.1.2)."""
 
     def __init__(self, provider: str, client_id: str, telemetry: Telemetry | None) -> None:
@@ -76,8 +73,11 @@ class Callback(Recorded):
         self._tell(self._state_accepted, state, code)
 
     def _state_accepted(self, state: str, code: str) -> None:
-        entry = self._telemetry.ledger.sight_state(state).entry
-        self._telemetry.ledger.consume_state(state, code)
+        ledger = self._telemetry.ledger
+        sighting = ledger.sight_state(state)
+        entry = sighting.entry
+        self._note(sighting, ledger.digest(b"code", code) if code else b"")
+        ledger.consume_state(state, code)
         if entry is not None:
             self._operation.facts["pkce_ok"] = bool(entry.method)
             self._time(entry)
@@ -93,7 +93,9 @@ class Callback(Recorded):
     def _state_refused(self, state: str, code: str, *, session_empty: bool) -> None:
         ledger = self._telemetry.ledger
         sighting = ledger.sight_state(state)
-        case = judge.state(StatePresented(sighting, ledger.digest(b"code", code), session_empty))
+        presented = StatePresented(sighting, ledger.digest(b"code", code), session_empty)
+        self._note(sighting, presented.code if code else b"")
+        case = judge.state(presented)
         self._refuse(case, sighting.entry)
         ledger.came_back(state)
         if case is cases.STATE_EXPIRED:
@@ -124,6 +126,9 @@ class Callback(Recorded):
         self._operation.facts["verifier"] = bool(entry.method)
         if case.facts.get("flow"):
             self._time(entry)
+
+    def _note(self, state: Sighting, code: bytes) -> None:
+        self._operation.facts["state"], self._operation.facts["code"] = state.digest, code
 
     def _time(self, entry: Entry) -> None:
         self._operation.link(entry)
@@ -196,6 +201,7 @@ class ProviderCall(Recorded):
 
     def _token_presented(self, refresh_token: str) -> None:
         self._parent = self._telemetry.ledger.sight_refresh(_own(refresh_token))
+        self._operation.facts["family"] = self._parent.grant
 
     def token_replaced(self, access_token: str, *, refresh_token: str | None = None) -> None:
         """Say which tokens are out of use now, after a refresh or a revocation."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from otel_oauth.catalogue import OTHER
+from otel_oauth.sources import Source
 from otel_oauth.telemetry import Telemetry, get_telemetry
 
 if TYPE_CHECKING:
@@ -67,3 +68,22 @@ class Recorded:
     def _tell(self, note: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         if self._on:
             self._telemetry.guard.run("manual", note, *args, **kwargs)
+
+
+class Request(Recorded):
+    """An HTTP request that the application answers: it has a source, and maybe a user."""
+
+    def came_from(self, address: str, *, user_agent: str = "") -> None:
+        """Say which address the request came from, for security events; see ``OTEL_OAUTH_SOURCE_ADDRESS``.
+
+        :param address: the peer's IP address, or what a proxy that you trust says it is.
+        :param user_agent: the header ``User-Agent``; told only with ``OTEL_OAUTH_USER_AGENT``.
+        """
+        self._operation.request = Source(address, user_agent)
+
+    def user(self, user_id: str) -> None:
+        """Say whose request it is: events carry a keyed digest of the id (``user.hash``), never the id."""
+        self._tell(self._user, user_id)
+
+    def _user(self, user_id: str) -> None:
+        self._operation.facts["user"] = self._telemetry.ledger.digest(b"user", str(user_id))

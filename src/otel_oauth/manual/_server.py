@@ -8,9 +8,9 @@ from otel_oauth import judge, kinds, settle, vocabulary
 from otel_oauth.catalogue import ENDPOINTS, OTHER, UNKNOWN
 from otel_oauth.judge import CodePresented, RefreshPresented
 from otel_oauth.ledger import Kind
-from otel_oauth.manual._recorded import Recorded, choice
+from otel_oauth.manual._recorded import Request, choice
 from otel_oauth.settle import IssuedTokens
-from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR, TOO_MANY_REQUESTS
+from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PKCE_OUTCOMES = ("unchecked", "matched", "mismatch", "malformed", "missing", "required", "downgrade")
 
 
-class Endpoint(Recorded):
+class Endpoint(Request):
     """One HTTP request to an OAuth endpoint of an authorization server."""
 
     def __init__(self, name: str, method: str, grant_type: str, telemetry: Telemetry | None) -> None:
@@ -63,10 +63,6 @@ class Endpoint(Recorded):
         self._status = int(status)
         if error:
             self._error = self._operation.facts["error"] = vocabulary.rfc_error(error)
-        if error == "slow_down":
-            self._operation.facts.setdefault("limiter", "device")
-        elif status == TOO_MANY_REQUESTS:
-            self._operation.facts.setdefault("limiter", "endpoint")
 
     def rate_limited(self, limiter_type: str) -> None:
         """Say which limiter refused: ``ip``, ``user``, ``client_registration``, ``endpoint``, ``device``."""
@@ -187,8 +183,9 @@ class Endpoint(Recorded):
         if status is None:
             status = 200 if error is None else SERVER_ERROR
         nothing_sent = self._status is None and error is not None and not isinstance(error, Exception)
-        facts["http_status"] = OTHER if nothing_sent else str(status)
-        facts["status"] = "failure" if status >= CLIENT_ERROR else "success"
+        settle.answered(self._operation, status)
+        if nothing_sent:
+            facts["http_status"] = OTHER
         if status >= CLIENT_ERROR:
             facts["revoked"] = facts["client_type"] = False
         tokens, self._tokens = self._tokens, IssuedTokens(self._client_id)
@@ -198,4 +195,5 @@ class Endpoint(Recorded):
             self._refresh.error = self._error or ("invalid_request" if self._refresh.sighting is None else "")
             settle.refresh(self._operation, self._refresh, tokens, status, replaced=True)
         elif status < CLIENT_ERROR and tokens.access_token:
-            settle.issued(self._operation, tokens)
+            redirected = facts.get("endpoint") == "authorization"
+            (settle.issued_in_redirect if redirected else settle.issued)(self._operation, tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import _logs, trace  # noqa: PLC2701 the Logs API has no other name
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -44,7 +46,8 @@ class Capture:
         self.tracer_provider = TracerProvider(shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         chosen = Settings.from_environment(None, **{"ledger": "memory", **settings})
-        self.telemetry = Telemetry(self.meter_provider, self.tracer_provider, chosen)
+        self.logger_provider = _KeptLogs()
+        self.telemetry = Telemetry(self.meter_provider, self.tracer_provider, chosen, self.logger_provider)
         self._marked: dict[Key, float] = {}
 
     def __enter__(self) -> Capture:  # noqa: PYI034 Self is not in Python 3.10
@@ -144,10 +147,69 @@ class Capture:
         """
         return [_span(span) for span in self._exporter.get_finished_spans() if span.name.startswith(name)]
 
+    # Events --------------------------------------------------------------------------------------------
+
+    def events(self, name: str = "") -> list[dict[str, Any]]:
+        """Return the events whose name starts with ``name``, in the order in which they happened.
+
+        The keys are those of :meth:`otel_oauth.testing.OtlpReceiver.logs`.
+        """
+        self.telemetry.emission.flush()
+        return [event for event in self.logger_provider.kept if event["event_name"].startswith(name)]
+
     def clear(self) -> None:
-        """Forget the spans and mark the metrics. The ledger keeps what it knows."""
+        """Forget spans and events and mark the metrics. The ledger keeps what it knows."""
         self._exporter.clear()
+        self.telemetry.emission.flush()
+        self.logger_provider.kept.clear()
         self.mark()
+
+
+class _KeptLogs(_logs.LoggerProvider):
+    """A provider whose only logger keeps what is emitted: the same whichever version of the SDK is there."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, Any]] = []
+
+    def get_logger(self, *scope: Any, **attributes: Any) -> _logs.Logger:  # noqa: ANN401, ARG002 the API's, which grew
+        name, version = (*scope, "", "")[:2]
+        return _KeptLog(self.kept, {"name": name, "version": version or ""})
+
+
+class _KeptLog(_logs.Logger):
+    def __init__(self, kept: list[dict[str, Any]], scope: dict[str, str]) -> None:
+        super().__init__(scope["name"])
+        self._kept = kept
+        self._told_scope = scope
+
+    def enabled(self, **_asked: Any) -> bool:  # noqa: ANN401 the API's
+        return True
+
+    def emit(  # type: ignore[override]  # noqa: PLR0913 the API's parameters changed from version to version
+        self,
+        *,
+        timestamp: int,
+        context: Context,
+        severity_text: str,
+        severity_number: Any,  # noqa: ANN401 the API's enumeration
+        body: str,
+        attributes: dict[str, Any],
+        event_name: str,
+    ) -> None:
+        span = trace.get_current_span(context).get_span_context()
+        self._kept.append(
+            {
+                "event_name": event_name,
+                "body": body,
+                "severity": severity_text,
+                "severity_number": severity_number.value,
+                "attributes": dict(attributes),
+                "trace_id": f"{span.trace_id:032x}" if span.is_valid else "",
+                "span_id": f"{span.span_id:016x}" if span.is_valid else "",
+                "time": timestamp,
+                "scope": self._told_scope,
+            }
+        )
 
 
 def _key(metric: Metric, attributes: dict[str, Any]) -> Key:

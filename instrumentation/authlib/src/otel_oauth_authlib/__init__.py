@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # has no stubs
 
 from otel_oauth.hooks import HookSet
-from otel_oauth.settings import Settings
-from otel_oauth.telemetry import Telemetry, get_telemetry
+from otel_oauth.instrumentors import chosen_telemetry
 from otel_oauth_authlib.client import CLIENT_HOOKS
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
 from otel_oauth_authlib.resource import RESOURCE_HOOKS
@@ -33,9 +32,9 @@ __all__ = ["AuthlibInstrumentor", "__version__"]
 class AuthlibInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base has no types
     """Attaches to Authlib, whether its modules are imported yet or not.
 
-    ``instrument(meter_provider=..., tracer_provider=..., **settings)`` records into those providers, by
-    default into the global ones; settings are those of :class:`otel_oauth.settings.Settings` and go before
-    environment variables. ``telemetry=`` takes a :class:`otel_oauth.telemetry.Telemetry` instead.
+    ``instrument(meter_provider=..., tracer_provider=..., logger_provider=..., **settings)`` records into those
+    providers, by default into the global ones; settings are those of :class:`otel_oauth.settings.Settings` and go
+    before environment variables. ``telemetry=`` takes a :class:`otel_oauth.telemetry.Telemetry` instead.
 
     :raises ValueError: from ``instrument`` if a setting is unknown or invalid.
     """
@@ -47,12 +46,9 @@ class AuthlibInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base h
         return ("authlib >= 1.3",)
 
     def _instrument(self, **kwargs: Any) -> None:  # noqa: ANN401 the base's signature
-        telemetry = kwargs.pop("telemetry", None)
-        if not isinstance(telemetry, Telemetry):
-            providers = kwargs.pop("meter_provider", None), kwargs.pop("tracer_provider", None)
-            if Settings.from_environment(**kwargs).disabled:
-                return
-            telemetry = get_telemetry(*providers, **kwargs)
+        telemetry = chosen_telemetry(kwargs)
+        if telemetry is None:
+            return
         self._hooks = HookSet(telemetry, "authlib")
         for table in (CLIENT_HOOKS, REGISTRY_HOOKS, SERVER_HOOKS, RESOURCE_HOOKS):
             self._hooks.attach(table)

@@ -22,7 +22,7 @@ def settle_authorization(operation: Operation, notes: EndpointRequest) -> None:
     A token that goes out with the answer (implicit and hybrid grants) is told to the ledger.
     """
     if notes.token and not notes.error:
-        settle.issued(operation, issued_tokens(notes))
+        settle.issued_in_redirect(operation, issued_tokens(notes))
         notes.token = {}
     request = notes.request
     if request is None or not notes.queried_client or notes.error in _REFUSED:

@@ -9,20 +9,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import cases, judge, kinds, vocabulary
+from otel_oauth import cases, judge, kinds, settle
+from otel_oauth.flows import answered_with_error, refuse, time_flow
 from otel_oauth.hooks import Call, Hook
-from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
+from otel_oauth.own_tokens import text
 from otel_oauth_authlib import framework
 from otel_oauth_authlib.arrivals import Arrived, arrived_at_django, arrived_at_flask, arrived_at_starlette
-from otel_oauth_authlib.own_tokens import text
 from otel_oauth_authlib.registered import registered_facts
-from otel_oauth_authlib.states import StateLookup, adopt_integration, refuse, time_flow
+from otel_oauth_authlib.states import StateLookup, adopt_integration
 
 if TYPE_CHECKING:
     from otel_oauth.cases import Case
 
-_ERROR_SECONDS = 3600.0
+_MISSING_NONCE = ("Missing 'nonce' claim", 'Missing "nonce" claim')
+"""How Authlib before 1.7 says which claim is missing: in no other way."""
 
 
 @dataclass(kw_only=True)
@@ -54,6 +55,7 @@ def callback_hook(read: Callable[[Call], Arrived | None]) -> Hook:
         adopt_integration(call)
         request = _count_http_request(call, arrived)
         operation = call.telemetry.operation(kinds.CALLBACK, **registered_facts(call))
+        operation.request = framework.itself(framework.flask_request() if arrived.request is None else arrived.request)
         callback = operation.local = Callback(arrived=arrived, request=request)
         if not arrived.posted:
             _read(operation, callback, arrived.query)
@@ -119,23 +121,9 @@ def _handled(call: Call, result: Any, error: BaseException | None) -> None:  # n
     elif callback.asked:
         _refuse(call, operation, callback)
     elif callback.error:
-        _answered_with_error(operation, callback)
+        answered_with_error(operation, callback.state, callback.error, callback.began)
     if callback.request is not None:
-        _answered(callback.request, error)
-
-
-def _answered(request: Operation, error: BaseException | None) -> None:
-    """Complete the HTTP request where the framework does not tell its status.
-
-    An OAuth error is what applications are told to catch: a refusal. A framework's exception may name its status.
-    Anything else is taken for a failure.
-    """
-    named = getattr(error, "status_code", None)
-    refused = isinstance(getattr(error, "error", None), str)
-    status = 200 if error is None else named if isinstance(named, int) else 400 if refused else 500
-    request.facts["http_status"] = str(status)
-    request.facts["status"] = "success" if error is None else "failure"
-    request.complete()
+        settle.handled(callback.request, error)
 
 
 def _refuse(call: Call, operation: Operation, callback: Callback) -> None:
@@ -147,7 +135,8 @@ def _refuse(call: Call, operation: Operation, callback: Callback) -> None:
     if code is None:
         # Nothing says that it is another one: the benign twin.
         code = b"" if state.entry is None else state.entry.peer
-    refuse(operation, judge.StatePresented(state, code, callback.session_empty), callback, cache=cache)
+    presented = judge.StatePresented(state, code, callback.session_empty)
+    refuse(operation, presented, marked=callback.marked, cache=cache)
 
 
 def _end_flow(call: Call, operation: Operation, callback: Callback, result: Any) -> None:  # noqa: ANN401 the token
@@ -155,31 +144,22 @@ def _end_flow(call: Call, operation: Operation, callback: Callback, result: Any)
     entry = None if state is None else state.entry
     if state is not None:
         call.telemetry.ledger.consume_state(state, callback.code or b"\0" * 16)
+        facts["state"], facts["code"] = state.digest, callback.code
     facts["pkce_ok"] = callback.verifier
     facts["flow"] = True
     time_flow(operation, entry, callback.began, callback.started)
     if not isinstance(result, Mapping) or not result.get("access_token"):
         facts["status"] = "failure"
+    else:
+        _note_user(operation, result.get("userinfo"))
     operation.judge(_issuer_case(call.instance, callback))
 
 
-def _answered_with_error(operation: Operation, callback: Callback) -> None:
-    operation.facts["error"] = vocabulary.rfc_error(callback.error)
-    ledger, state = operation.telemetry.ledger, callback.state
-    if state is None:
-        return
-    entry = state.entry
-    ledger.came_back(state)
-    if callback.error in vocabulary.CANCELLED_ERRORS:
-        operation.facts["outcome"] = "cancelled"
-        operation.link(entry)
-        operation.judge(cases.CALLBACK_CANCELLED)
-        return
-    pending = entry is not None and entry.status == Status.ISSUED and entry.expires_at > time.time()
-    # Authlib leaves the state where it is: a reload of the page is the same failure.
-    if pending and ledger.first(f"error {state.digest.hex()}", _ERROR_SECONDS):
-        operation.judge(cases.CALLBACK_ERROR)
-        time_flow(operation, entry, callback.began)
+def _note_user(operation: Operation, claims: object) -> None:
+    """Note the subject of the ID token, which Authlib has validated, as a digest (OpenID Connect Core section 2)."""
+    subject = claims.get("sub") if isinstance(claims, Mapping) else None
+    if isinstance(subject, str) and subject:
+        operation.facts["user"] = operation.telemetry.ledger.digest(b"user", subject)
 
 
 def _issuer_case(app: Any, callback: Callback) -> Case | None:  # noqa: ANN401 Authlib's registered client
@@ -214,8 +194,10 @@ def _claim_case(call: Call, error: BaseException | None) -> Case | None:
     """Return what a refused claim means (OpenID Connect Core 3.1.3.7); of Authlib 1.7 and later, or before."""
     claim = getattr(error, "claim", None) or getattr(error, "claim_name", None)
     missing = type(error).__name__ == "MissingClaimError"
+    if missing and (claim == "nonce" or getattr(error, "description", None) in _MISSING_NONCE):
+        return cases.NONCE_MISSING
     if claim == "nonce":
-        return cases.NONCE_MISSING if missing else cases.NONCE_MISMATCH
+        return cases.NONCE_MISMATCH
     if missing:
         return None
     if claim == "at_hash":

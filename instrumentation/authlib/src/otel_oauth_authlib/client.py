@@ -6,21 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from otel_oauth import cases, judge, kinds, provider_errors, vocabulary
+from otel_oauth import cases, flows, judge, kinds, provider_errors, redaction, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Sighting
 from otel_oauth.operation import Operation, current_operation
-from otel_oauth_authlib.own_tokens import (
-    Exchange,
-    error_code,
-    forget,
-    judge_refresh,
-    remaining_lifetime,
-    remember,
-    sight,
-    text,
-)
-from otel_oauth_authlib.states import initiated, refuse, time_flow
+from otel_oauth.own_tokens import forget, judge_refresh, remaining_lifetime, remember, sight, text
+from otel_oauth_authlib.own_tokens import Exchange, error_code
 from otel_oauth_authlib.transport import REQUEST_HOOKS, metadata, provider_facts, session_note, settle
 
 _GRANTS = {"authorization_code": kinds.CODE_EXCHANGE, "refresh_token": kinds.REFRESH}
@@ -32,6 +23,7 @@ def _begin_authorization(call: Call) -> Operation | None:
     around = current_operation()
     if around is not None and around.kind is kinds.AUTHORIZE:
         return None
+    redaction.seen("code_verifier", text(call.argument(2, "code_verifier")))
     return call.telemetry.operation(kinds.AUTHORIZE, **provider_facts(call, call.argument(0, "url")))
 
 
@@ -39,7 +31,7 @@ def _authorization_created(call: Call, result: Any, error: BaseException | None)
     if call.operation is None or error is not None:
         return
     state = str(result[1])
-    initiated(call.operation, state, verifier=bool(call.argument(2, "code_verifier")))
+    flows.initiated(call.operation, state, verifier=bool(call.argument(2, "code_verifier")))
     note = session_note(call, call.instance)
     note.state, note.initiated = call.telemetry.ledger.sight_state(state), str(call.operation.facts["provider"])
 
@@ -64,6 +56,8 @@ def _open_exchange(call: Call, url: object, grant_type: str) -> Operation:
     facts = provider_facts(call, url or metadata(session).get("token_endpoint"))
     facts["grant_type"] = vocabulary.grant_type(grant_type)
     operation = call.telemetry.operation(_GRANTS.get(grant_type, kinds.TOKEN), **facts)
+    redaction.seen_parameters(call.kwargs)
+    redaction.seen("client_secret", text(getattr(session, "client_secret", None)))
     before = getattr(session, "token", None)
     scope = call.kwargs.get("scope") or getattr(session, "scope", None) or ""
     operation.local = Exchange(
@@ -152,7 +146,7 @@ def _response_parsed(_call: Call, result: Any, error: BaseException | None) -> N
     if operation.facts.get("called"):
         status = int(str(operation.facts["http_status"]))
         code = operation.facts["error"]
-        operation.facts["provider_error"] = provider_errors.response_error(status, error, code)
+        operation.facts["provider_error"] = provider_errors.response_error(status, code, unread=True)
 
 
 def _exchanged(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
@@ -168,23 +162,17 @@ def _exchanged(call: Call, result: Any, error: BaseException | None) -> None:  #
     if facts.get("error") in ("authorization_pending", "slow_down"):
         facts["outcome"] = "pending"
     if operation.kind is kinds.REFRESH:
-        operation.judge(judge_refresh(operation, exchange, error))
+        operation.judge(judge_refresh(operation, exchange, failed=error is not None))
     elif exchange.ends_flow:
         _end_flow(operation, exchange, error)
 
 
 def _end_flow(operation: Operation, exchange: Exchange, error: BaseException | None) -> None:
-    ledger, facts = operation.telemetry.ledger, operation.facts
     if type(error).__name__.startswith("MismatchingState"):
-        refuse(operation, judge.StatePresented(exchange.mismatched or Sighting(b""), exchange.code))
+        flows.refuse(operation, judge.StatePresented(exchange.mismatched or Sighting(b""), exchange.code))
         return
-    if error is not None and "called" not in facts:
-        return
-    facts["flow"] = True
-    if exchange.state is None:
-        return
-    facts["pkce_ok"] = ledger.consume_state(exchange.state, exchange.code)
-    time_flow(operation, exchange.state.entry, exchange.began)
+    if error is None or "called" in operation.facts:
+        flows.end(operation, exchange)
 
 
 # A token that has expired and cannot be refreshed ---------------------------------------------------------------------

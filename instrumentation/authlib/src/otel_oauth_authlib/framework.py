@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth.vocabulary import CLIENT_ERROR
+from otel_oauth import settle
 
 if TYPE_CHECKING:
     from otel_oauth.hooks import Call
@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 _ENVIRON_KEY = "otel_oauth.endpoint"
 
 
-def _flask_request() -> Any:  # noqa: ANN401 Flask's request, if there is one
+def flask_request() -> Any:  # noqa: ANN401 Flask's request, if there is one
+    """Return the request of Flask's context, ``None`` outside of one."""
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_request_context():
         return None
     return flask.request
+
+
+def itself(request: Any) -> Any:  # noqa: ANN401 the framework's request
+    """Return the request itself, where the framework hands out a proxy of the one that the context holds."""
+    current = getattr(request, "_get_current_object", None)
+    return request if current is None else current()
 
 
 def pending_operation(call: Call, *marks: object, endpoint: str = "callback") -> Operation | None:
@@ -26,7 +33,7 @@ def pending_operation(call: Call, *marks: object, endpoint: str = "callback") ->
 
     :param marks: what this call has in common with the one before: the framework's request, the grant.
     """
-    request = _flask_request()
+    request = flask_request()
     if request is not None:
         opened_by, operation = request.environ.get(_ENVIRON_KEY, (None, None))
         same = operation is not None and opened_by is call.instance and operation.facts["endpoint"] == endpoint
@@ -49,7 +56,7 @@ def defer(call: Call, operation: Operation, *marks: object) -> None:
 
     :param marks: what the next call of the same HTTP request would bring; none if there is no next call.
     """
-    request = _flask_request()
+    request = flask_request()
     if request is None:
         marks = tuple(mark for mark in marks if mark is not None)
         operation.deferred = call.telemetry.postponed.wait(operation, *marks)
@@ -69,7 +76,5 @@ def _completion(operation: Operation) -> Any:  # noqa: ANN401 a callback of Flas
 
 
 def _complete(operation: Operation, response: Any) -> None:  # noqa: ANN401 Flask's response
-    status = int(response.status_code)
-    operation.facts["http_status"] = str(status)
-    operation.facts["status"] = "failure" if status >= CLIENT_ERROR else "success"
+    settle.answered(operation, int(response.status_code))
     operation.complete()

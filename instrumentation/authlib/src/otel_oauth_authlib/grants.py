@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import cases, judge, settle, vocabulary
+from otel_oauth import cases, judge, kinds, settle, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.judge import CodePresented, RefreshPresented
 from otel_oauth.ledger import Kind, Status
@@ -53,6 +53,18 @@ def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
         method = parameter(request, "code_challenge_method") or "plain"
     client_id, redirect_uri = parameter(request, "client_id") or "", parameter(request, "redirect_uri") or ""
     settle.code_issued(operation, code, client_id, method=method, redirect_uri=redirect_uri)
+
+
+def _code_deleted(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    """Count a code that goes unused: the one that is being exchanged is that exchange's matter."""
+    ledger, notes = call.telemetry.ledger, endpoint_request()
+    code = getattr(call.argument(0, "authorization_code"), "code", None)
+    if not isinstance(code, str):
+        return
+    exchanged = None if notes is None or notes.code is None else notes.code.sighting
+    if (exchanged is None or exchanged.digest != ledger.digest(b"code", code)) and ledger.discard_code(code):
+        with call.telemetry.operation(kinds.STATE_CLEANED, cleaned="manual"):
+            pass
 
 
 def _verifier_checked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
@@ -161,7 +173,7 @@ _NONCE_HOOK = storage_hook("query_nonce", after=_nonce_queried)
 GRANT_CALLBACKS: dict[str, Hook] = {
     "query_authorization_code": storage_hook("query_code", before=_code_presented, after=_code_queried),
     "save_authorization_code": storage_hook("save_code", after=_code_saved),
-    "delete_authorization_code": storage_hook("delete_code"),
+    "delete_authorization_code": storage_hook("delete_code", after=_code_deleted),
     "authenticate_refresh_token": storage_hook("query_token", before=_refresh_presented, after=_refresh_queried),
     "revoke_old_credential": storage_hook("revoke_token", after=_old_credential_revoked),
     "authenticate_user": storage_hook("query_user", before=_user_asked),

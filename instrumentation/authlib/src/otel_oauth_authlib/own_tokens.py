@@ -1,157 +1,27 @@
-"""The tokens that a client got: what the ledger remembers of them, and how a refresh of one is judged."""
+"""Notes of one call of a session to the token endpoint, and what an exception of Authlib says of it."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from otel_oauth import cases, vocabulary
-from otel_oauth.ledger import Sighting, Status
+from otel_oauth import own_tokens, vocabulary
 from otel_oauth_authlib.transport import RequestNote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from otel_oauth.cases import Case
-    from otel_oauth.ledger import Ledger
-    from otel_oauth.operation import Operation
+    from otel_oauth.ledger import Sighting
 
 
 @dataclass
-class Exchange(RequestNote):
+class Exchange(own_tokens.Exchange, RequestNote):
     """Notes of one call to the token endpoint, kept on its operation and never exported.
 
-    :param client_id: the session's own id.
-    :param scope: the scope that was asked for.
-    :param before: the session's token before the call.
-    :param presented: the refresh token that is exchanged, empty if there is none.
-    :param refresh: what the ledger knows of that refresh token.
-    :param state: what the ledger knows of the state that the flow began with.
-    :param code: the digest of the code that came with it.
     :param mismatched: what the ledger knows of the state that came back in the response's URL.
-    :param ends_flow: the operation ends a flow of its own (no callback of a registry around it).
-    :param began: when the application asked for the exchange: the user had come back.
-    :param parsed: the response was seen when Authlib read it; ``granted``: it held an access token.
+    :param parsed: the response was seen when Authlib read it.
     """
 
-    client_id: str = ""
-    scope: str = ""
-    before: Mapping[str, Any] = field(default_factory=dict)
-    presented: str = ""
-    refresh: Sighting | None = None
-    state: Sighting | None = None
-    code: bytes = b"\0" * 16
     mismatched: Sighting | None = None
-    ends_flow: bool = False
-    began: float = field(default_factory=time.time)
     parsed: bool = False
-    granted: bool = False
-
-
-def own(refresh_token: str) -> str:
-    """Return what stands for a client's refresh token in the ledger.
-
-    A process may be the client and the server of one token; each judges its own use of it.
-    """
-    return f"client {refresh_token}"
-
-
-def sight(ledger: Ledger, refresh_token: str) -> Sighting:
-    """Return what is known of the client's own refresh token; to present it is the server's matter."""
-    return ledger.look_again(Sighting(ledger.digest(b"token", own(refresh_token))))
-
-
-def lifetime(value: object) -> float | None:
-    """Return ``expires_in`` (RFC 6749 section 5.1) in seconds; ``None`` if it is no number, not even as text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        return None
-
-
-def remaining_lifetime(token: Mapping[str, Any]) -> float | None:
-    """Return the seconds that an access token still had, negative if it had expired; ``None`` if that is not known."""
-    expires_at = token.get("expires_at")
-    return expires_at - time.time() if isinstance(expires_at, (int, float)) else None
-
-
-def text(value: object) -> str:
-    """Return ``value`` if it is text, else nothing."""
-    return value if isinstance(value, str) else ""
-
-
-def remember(operation: Operation, exchange: Exchange, token: Mapping[str, Any]) -> None:
-    """Remember the tokens of a response as the client's own, and what they replace."""
-    access, refresh = text(token.get("access_token")), text(token.get("refresh_token"))
-    exchange.granted = bool(access)
-    if not access:
-        operation.facts["provider_error"] = "invalid_response"
-        return
-    scope = text(token.get("scope"))
-    if scope and exchange.scope:
-        operation.facts["scope_changed"] = set(scope.split()) != set(exchange.scope.split())
-    ledger, expires_in = operation.telemetry.ledger, lifetime(token.get("expires_in"))
-    if not exchange.presented:
-        kept = own(refresh) if refresh else None
-        ledger.granted(exchange.client_id, access, expires_in=expires_in, refresh_token=kept)
-        return
-    rotated = refresh not in ("", exchange.presented)
-    operation.facts["rotated"] = "true" if rotated else "false"
-    old_access = text(exchange.before.get("access_token"))
-    ledger.granted(
-        exchange.client_id,
-        access,
-        expires_in=expires_in,
-        refresh_token=own(refresh) if rotated else None,
-        parent=_adopted(ledger, exchange, old_access),
-        rotated=rotated,
-        replaced=old_access if old_access != access else "",
-    )
-
-
-def _adopted(ledger: Ledger, exchange: Exchange, old_access: str) -> Sighting | None:
-    """Return what is known of the refresh token; one that was given to an earlier process is remembered first."""
-    if exchange.refresh is None or exchange.refresh.entry is not None:
-        return exchange.refresh
-    presented = own(exchange.presented)
-    ledger.granted(exchange.client_id, old_access, expires_in=0.0, refresh_token=presented)
-    return sight(ledger, exchange.presented)
-
-
-def judge_refresh(operation: Operation, exchange: Exchange, error: BaseException | None) -> Case:
-    """Return the case of a refresh at the client; one that the provider refused for good needs the user again."""
-    code = operation.facts.get("error")
-    if error is None:
-        return cases.REFRESH_OK if exchange.granted else cases.REFRESH_ERROR
-    if not exchange.presented:
-        operation.facts["reauthorize"] = True
-        return cases.REFRESH_MISSING
-    if code is None:
-        return cases.REFRESH_ERROR
-    if code != "invalid_grant":
-        return cases.REFRESH_REFUSED
-    operation.facts["reauthorize"] = True
-    return _refused_for_good(operation, exchange)
-
-
-def _refused_for_good(operation: Operation, exchange: Exchange) -> Case:
-    ledger = operation.telemetry.ledger
-    if exchange.refresh is not None:
-        now = ledger.look_again(exchange.refresh).entry
-        if now is not None and now.status == Status.ROTATED:
-            return cases.REFRESH_KNOWN_ROTATED
-    ledger.revoke(own(exchange.presented))
-    return cases.REFRESH_UNKNOWN
-
-
-def forget(operation: Operation, token: str) -> None:
-    """Take a token that the provider revoked out of the client's own."""
-    ledger = operation.telemetry.ledger
-    ledger.retire(token)
-    ledger.revoke(own(token))
 
 
 def error_code(error: BaseException | None) -> str | None:

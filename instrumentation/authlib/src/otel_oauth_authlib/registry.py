@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_oauth import kinds
+from otel_oauth.flows import initiated
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth_authlib.callback import CALLBACK_HOOKS
 from otel_oauth_authlib.registered import registered_facts, registered_provider
-from otel_oauth_authlib.states import STATE_HOOKS, adopt_integration, initiated
+from otel_oauth_authlib.states import STATE_HOOKS, adopt_integration
 from otel_oauth_authlib.transport import session_note, settle
 
 

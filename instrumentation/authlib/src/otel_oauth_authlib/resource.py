@@ -46,7 +46,9 @@ def _begin(call: Call) -> Operation:
         found = getattr(type(validator), "authenticate_token", None)
         reads = str(getattr(found, "__module__", "")).startswith("authlib.oauth2.")
         call.hooks.adopt(type(validator), _READING_CALLBACKS if reads else VALIDATOR_CALLBACKS)
-    return call.telemetry.operation(kinds.VERIFY, token_type="bearer" if "bearer" in validators else "other")
+    operation = call.telemetry.operation(kinds.VERIFY, token_type="bearer" if "bearer" in validators else "other")
+    operation.facts["token_in_query"] = "access_token=" in str(getattr(call.argument(1, "request"), "uri", ""))
+    return operation
 
 
 def _after(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's token object

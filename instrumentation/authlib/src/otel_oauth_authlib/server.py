@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import kinds, vocabulary
+from otel_oauth import kinds, redaction, settle, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth_authlib import authorization, endpoints, framework
 from otel_oauth_authlib.grants import (
@@ -15,7 +15,13 @@ from otel_oauth_authlib.grants import (
     settle_token_request,
     token_saved,
 )
-from otel_oauth_authlib.requests import EndpointRequest, client_known, endpoint_operation, endpoint_request
+from otel_oauth_authlib.requests import (
+    EndpointRequest,
+    client_known,
+    endpoint_operation,
+    endpoint_request,
+    id_of,
+)
 from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
@@ -31,16 +37,27 @@ def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applic
 
 
 def _client_authenticated(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's
-    notes = endpoint_request()
+    notes, operation = endpoint_request(), endpoint_operation()
+    request = call.argument(0, "request")
+    if operation is not None and operation.facts.get("endpoint") == "token" and redaction.installed():
+        # Authlib has read the form by now, to find the grant.
+        redaction.seen_parameters(getattr(request, "form", None) or {})
+        redaction.seen_authorization((getattr(request, "headers", None) or {}).get("Authorization"))
     if notes is not None and error is None and result:
+        client_id = id_of(result)
+        if client_id != notes.queried_client:
+            # By a method of the application's own, which found the client elsewhere (a certificate, for example).
+            client_known(call, client_id)
         notes.client_id = notes.queried_client
         notes.authenticated = getattr(call.argument(0, "request"), "auth_method", "none") != "none"
 
 
-def _request_created(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
+def _request_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
     notes, operation = endpoint_request(), endpoint_operation()
     if notes is not None and operation is not None and error is None:
         notes.request = result
+        # The integrations of Flask and Django keep the framework's request; a server of one's own is given it.
+        operation.request = framework.itself(getattr(result, "_request", call.argument(0, "request")))
         operation.facts["method"] = str(getattr(result, "method", "other"))
 
 
@@ -125,19 +142,12 @@ def begin_endpoint(call: Call, endpoint: str, method: str = "POST") -> Operation
 
 def end_endpoint(operation: Operation, result: Any, error: BaseException | None) -> int:  # noqa: ANN401 the framework's
     """Settle the HTTP status of an endpoint request and return it; 500 if an exception escapes."""
-    facts = operation.facts
     if error is not None:
-        facts["http_status"] = "500"
-    elif "http_status" not in facts:
-        facts["http_status"] = str(getattr(result, "status_code", 200))
-    status = str(facts["http_status"])
-    number = int(status) if status.isdecimal() else 200
-    facts["status"] = "failure" if number >= vocabulary.CLIENT_ERROR else "success"
-    if number == vocabulary.TOO_MANY_REQUESTS:
-        facts["limiter"] = "endpoint"
-    elif facts.get("error") == "slow_down":
-        facts["limiter"] = "device"
-    return number
+        status = vocabulary.SERVER_ERROR
+    else:
+        status = int(str(operation.facts.get("http_status") or getattr(result, "status_code", 200)))
+    settle.answered(operation, status)
+    return status
 
 
 def _token_begin(call: Call) -> Operation | None:

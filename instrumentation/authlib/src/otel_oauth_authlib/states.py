@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import cases, judge, kinds
+from otel_oauth import kinds
+from otel_oauth.flows import LIFETIME
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
-from otel_oauth.operation import Operation, current_operation
+from otel_oauth.operation import current_operation
 from otel_oauth_authlib.storage import in_storage_call, storage_operation
 
 if TYPE_CHECKING:
-    from otel_oauth.ledger import Entry, Sighting
+    from otel_oauth.ledger import Sighting
+    from otel_oauth.operation import Operation
 
-_LIFETIME = 3600.0
 _FRAMEWORK_KEYS = frozenset(("_permanent", "_session_expiry"))
 """What Flask and Django themselves put into a session that is otherwise empty."""
 _MARKS_SESSION = (1, 6, 6)
@@ -47,57 +48,6 @@ class StateLookup:
     marked: bool = False
     session_empty: bool = False
     started: float = 0.0
-
-
-# A flow's begin and end -----------------------------------------------------------------------------------------------
-
-
-def initiated(operation: Operation, state: object, *, verifier: bool, seconds: float = _LIFETIME) -> None:
-    """Note the state that an authorization request was made with; ``seconds`` is how long it is kept."""
-    if verifier:
-        operation.facts["pkce"] = True
-    operation.telemetry.ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=operation.span_ids)
-
-
-def time_flow(operation: Operation, entry: Entry | None, returned: float, started: float = 0.0) -> None:
-    """Give the operation that ends a flow its duration, split in two, and the link to its beginning.
-
-    :param returned: when the user came back, in seconds since the epoch.
-    :param started: when it began, if the session tells; it goes before the ledger, which another worker may not share.
-    """
-    operation.link(entry)
-    began = started or (entry.issued_at if entry is not None else 0.0)
-    if not began:
-        return
-    facts, now = operation.facts, time.time()
-    facts["flow_timed"] = True
-    facts["flow_seconds"] = max(0.0, now - began)
-    facts["user_seconds"] = max(0.0, returned - began)
-    facts["machine_seconds"] = max(0.0, now - returned)
-
-
-def refuse(
-    operation: Operation, presented: judge.StatePresented, lookup: StateLookup | None = None, *, cache: bool = False
-) -> None:
-    """Judge a state that the client refused, and note what became of it.
-
-    :param lookup: how the integration was asked for it, if it was.
-    :param cache: states are kept in a cache, where the owner's entry is deleted whoever presents the state.
-    """
-    ledger, facts, entry = operation.telemetry.ledger, operation.facts, presented.sighting.entry
-    facts["verifier"] = entry is not None and bool(entry.method)
-    case = judge.state(presented)
-    if lookup is not None and lookup.marked and case in (cases.STATE_OF_OTHER_SESSION, cases.STATE_SESSION_LOST):
-        # Its entry in the cache was destroyed before.
-        case, cache = cases.STATE_DROPPED, True
-    if case is cases.STATE_EXPIRED:
-        facts["pending"] = ledger.drop_state(presented.sighting)
-    elif cache and entry is not None and ledger.drop_state(presented.sighting):
-        facts["cleaned"] = "server_deleted"
-    operation.judge(case)
-    ledger.came_back(presented.sighting)
-    if case.facts.get("flow"):
-        time_flow(operation, entry, time.time())
 
 
 # The integration's storage --------------------------------------------------------------------------------------------
@@ -179,7 +129,7 @@ def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  #
     lookup.marked = bool(marker)
     expires_at = marker.get("exp") if isinstance(marker, Mapping) else None
     if isinstance(expires_at, (int, float)):
-        lookup.started = expires_at - getattr(call.instance, "expires_in", _LIFETIME)
+        lookup.started = expires_at - getattr(call.instance, "expires_in", LIFETIME)
     if not lookup.found and not lookup.marked:
         lookup.marked = _cache_lost(call, lookup)
 

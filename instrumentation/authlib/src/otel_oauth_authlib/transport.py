@@ -119,7 +119,8 @@ def settle(operation: Operation, error: BaseException | None = None, *, read: bo
         _tell_around(operation, error)
     if facts.get("called") and "provider_error" not in facts:
         status = int(str(facts["http_status"]))
-        facts["provider_error"] = provider_errors.response_error(status, error if read else None, facts.get("error"))
+        unread = read and error is not None
+        facts["provider_error"] = provider_errors.response_error(status, facts.get("error"), unread=unread)
     if facts.get("provider_error"):
         facts["status"] = "failure"
 
@@ -197,6 +198,9 @@ def _request_hook(*, none_is_default: bool) -> Hook:
             return None
         operation = call.telemetry.operation(kind, **provider_facts(call, url), method=method)
         operation.local = RequestNote(sending=True)
+        if kind is kinds.API and with_token:
+            placement = getattr(getattr(call.instance, "token_auth", None), "token_placement", None)
+            operation.facts["token_in_query"] = placement == "uri"
         if kind is kinds.REGISTER and method == "POST":
             operation.facts["registration"] = True
         return operation

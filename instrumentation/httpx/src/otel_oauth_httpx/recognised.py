@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -11,15 +10,17 @@ if TYPE_CHECKING:
 
     from otel_oauth.kinds import OperationKind
 
-_NONE: Mapping[str, Any] = MappingProxyType({})
+DiscoveryMethod = Literal["", "rfc9728", "www-authenticate", "manual"]
+"""How metadata was discovered, a value of the label ``method``; empty for anything else."""
 
 
 @dataclass(frozen=True)
 class Recognised:
     """An HTTP request that is an OAuth operation.
 
-    :param kind: the operation. A request with ``token`` whose path does not tell revocation from introspection is
-        a revocation until its response says otherwise (:attr:`Outcome.kind`).
+    :param kind: the operation. ``AUTHORIZE`` is an authorization request on the wire (a login without a browser). A
+        request with ``token`` whose path does not tell revocation from introspection is a revocation until its
+        response says otherwise (:attr:`Outcome.kind`).
     :param method: the HTTP method.
     :param origin: ``scheme://authority`` of the URL, without userinfo: for the provider's name and ``server.address``.
     :param url: the URL without userinfo, query and fragment; never exported.
@@ -30,12 +31,13 @@ class Recognised:
     :param discovery_method: for a discovery request, the label value: ``rfc9728``, ``www-authenticate`` or ``manual``.
         Metadata of an authorization server that a protected resource named has the method of that resource.
     :param document: for a discovery request, whose metadata it asks for.
+    :param standard: its response is one of the RFC of its kind; some documented endpoints of providers have their own.
     :param manages: a request of RFC 7592: it reads (GET), updates (PUT) or deletes (DELETE) a registration.
     :param parameters: what the request sends, under the names of RFC 6749 and family whatever the provider calls
         them: ``code``, ``code_verifier``, ``refresh_token``, ``token`` (to revoke or introspect),
-        ``token_type_hint``, ``device_code``, ``redirect_uri``, ``scope``, ``state`` and ``code_challenge`` (pushed
-        authorization requests). Secrets: to be digested by the ledger, never kept or exported. Secrets that nothing
-        is correlated by (client secrets, passwords, assertions) are not among them.
+        ``token_type_hint``, ``device_code``, ``redirect_uri``, ``scope``, ``state``, ``code_challenge`` and
+        ``code_challenge_method``. Secrets: to be digested by the ledger, never kept or exported. Secrets that
+        nothing is correlated by (client secrets, passwords, assertions) are not among them.
     """
 
     kind: OperationKind
@@ -44,10 +46,11 @@ class Recognised:
     url: str = field(default="", repr=False)
     grant_type: str = ""
     client_id: str = ""
-    discovery_method: Literal["", "rfc9728", "www-authenticate", "manual"] = ""
+    discovery_method: DiscoveryMethod = ""
     document: Literal["", "protected_resource", "authorization_server"] = ""
     manages: bool = False
-    parameters: Mapping[str, str] = field(default=_NONE, repr=False)
+    standard: bool = True
+    parameters: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def pkce(self) -> bool:
@@ -67,9 +70,13 @@ class Outcome:
     :param token: the members of a token response (RFC 6749 section 5.1) under their standard names and with their
         types checked: ``access_token``, ``refresh_token``, ``scope``, ``token_type`` (text), ``expires_in``
         (seconds). Secrets: to be digested by the ledger, never exported.
+    :param issuers: for the metadata of a protected resource, the origins of its authorization servers.
+    :param client_id: the id that a registration (RFC 7591) gave to the client; empty for anything else.
     """
 
     kind: OperationKind
-    facts: Mapping[str, object] = field(default=_NONE)
+    facts: Mapping[str, object] = field(default_factory=dict)
     granted: bool = False
-    token: Mapping[str, Any] = field(default=_NONE, repr=False)
+    token: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    issuers: tuple[str, ...] = ()
+    client_id: str = ""

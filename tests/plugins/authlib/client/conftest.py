@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from attached import attached
 from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuth2Client
 from authlib.integrations.requests_client import OAuth2Session
 from authlib_provider import CLIENT_ID, CLIENT_SECRET, Provider
 from registries import PARTIES, FlaskParty, Party, django_settings
 
-from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib.client import CLIENT_HOOKS
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
@@ -45,8 +45,7 @@ def provider(running_provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Pro
 @pytest.fixture
 def capture() -> Iterator[Capture]:
     with Capture() as found:
-        hooks = HookSet(found.telemetry, "authlib")
-        hooks.attach_now({**CLIENT_HOOKS, **REGISTRY_HOOKS})
+        hooks = attached(found.telemetry, {**CLIENT_HOOKS, **REGISTRY_HOOKS})
         yield found
         hooks.detach()
 
@@ -84,9 +83,10 @@ def registry(request: pytest.FixtureRequest, provider: Provider, capture: Captur
 class Driver:
     """One kind of session, driven the same whether it is sync or async."""
 
-    def __init__(self, kind: str, provider: Provider) -> None:
+    def __init__(self, kind: str, provider: Provider, capture: Capture) -> None:
         self.kind = kind
         self.provider = provider
+        self.capture = capture
         self.loop = asyncio.new_event_loop() if kind == "async" else None
         self.sessions: list[Any] = []
 
@@ -137,7 +137,7 @@ class Driver:
 @pytest.fixture(params=["requests", "httpx", "async"])
 def driver(request: pytest.FixtureRequest, provider: Provider, capture: Capture) -> Iterator[Driver]:
     assert capture.telemetry.guard.reraise
-    found = Driver(request.param, provider)
+    found = Driver(request.param, provider, capture)
     yield found
     found.close()
 

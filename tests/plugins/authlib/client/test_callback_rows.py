@@ -47,7 +47,7 @@ def test_login_is_one_flow_whatever_is_nested(party: Any, capture: Any) -> None:
     assert capture.moved() == {**TOKEN, **PKCE_OK, **flow("success"), **LOOKED_UP, **ACCEPTED}
 
 
-def test_state_consumed_presented_again_with_the_same_code(party: Any, capture: Any) -> None:
+def test_state_reloaded(party: Any, capture: Any) -> None:
     parameters = party.consent()
     party.callback(**parameters)
     capture.mark()
@@ -60,7 +60,7 @@ def test_state_consumed_presented_again_with_the_same_code(party: Any, capture: 
     }
 
 
-def test_state_consumed_presented_with_another_code(party: Any, capture: Any) -> None:
+def test_state_replayed(party: Any, capture: Any) -> None:
     parameters = party.consent()
     party.callback(**parameters)
     capture.mark()
@@ -74,7 +74,7 @@ def test_state_consumed_presented_with_another_code(party: Any, capture: Any) ->
     }
 
 
-def test_state_expired_refused(cached: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_expired(cached: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = cached.consent()
     capture.mark()
     later(3700, monkeypatch)
@@ -92,7 +92,7 @@ def test_state_expired_refused(cached: Any, capture: Any, monkeypatch: pytest.Mo
     assert capture.moved() == {}, "it is cleaned once, also at the next collections"
 
 
-def test_state_expired_found_by_a_collection_first(cached: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_expired__found_by_a_collection_first(cached: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = cached.consent()
     later(3700, monkeypatch)
     cached.oauth.cache.values.clear()
@@ -102,17 +102,17 @@ def test_state_expired_found_by_a_collection_first(cached: Any, capture: Any, mo
     assert capture.moved() == {**validated("failure", "expired"), **flow("failure"), **LOOKED_UP, **FAILED}
 
 
-def test_state_never_issued(party: Any, capture: Any) -> None:
+def test_state_unknown(party: Any, capture: Any) -> None:
     party.callback(state="forged", code="whatever")
     assert capture.moved() == {**validated("failure", "not_found"), **LOOKED_UP, **FAILED}
 
 
-def test_no_state_at_all(party: Any, capture: Any) -> None:
+def test_state_unknown__no_state_at_all(party: Any, capture: Any) -> None:
     party.callback(code="whatever")
     assert capture.moved() == {**validated("failure", "not_found"), **LOOKED_UP, **FAILED}
 
 
-def test_state_pending_in_another_session(party: Any, capture: Any) -> None:
+def test_state_of_other_session(party: Any, capture: Any) -> None:
     parameters = party.consent()
     victim = party.app.test_client()
     victim.get("/visit")
@@ -123,7 +123,7 @@ def test_state_pending_in_another_session(party: Any, capture: Any) -> None:
     assert capture.moved()["oauth_flows_total{provider=idp,status=success}"] == 1
 
 
-def test_state_pending_and_the_session_is_empty(party: Any, capture: Any) -> None:
+def test_state_session_lost(party: Any, capture: Any) -> None:
     parameters = party.consent()
     capture.mark()
     party.callback(party.app.test_client(), **parameters)
@@ -136,18 +136,19 @@ def test_state_pending_and_the_session_is_empty(party: Any, capture: Any) -> Non
     }
 
 
-def test_a_permanent_session_is_still_empty(party: Any, capture: Any) -> None:
+def test_state_session_lost__a_permanent_session_is_still_empty(party: Any, capture: Any) -> None:
     parameters = party.consent()
     browser = party.app.test_client()
     with browser.session_transaction() as session:
         session.permanent = True
     capture.mark()
     party.callback(browser, **parameters)
-    assert "oauth_code_injection_attempts_total" not in capture.moved()
+    lost = {**validated("failure", "not_found"), **flow("failure"), **security("integrity_violation", "low")}
+    assert capture.moved() == {**lost, **LOOKED_UP, **FAILED}
 
 
 @pytest.mark.skipif(AUTHLIB < (1, 6, 6), reason="Authlib accepts it: see test_registries.py")
-def test_a_foreign_callback_destroys_the_owners_cache_entry(cached: Any, capture: Any) -> None:
+def test_state_of_other_session__destroys_the_owners_cache_entry(cached: Any, capture: Any) -> None:
     parameters = cached.consent()
     stranger = cached.app.test_client()
     stranger.get("/visit")
@@ -164,7 +165,7 @@ def test_a_foreign_callback_destroys_the_owners_cache_entry(cached: Any, capture
     assert capture.moved() == {**validated("failure", "not_found"), **LOOKED_UP, **FAILED}
 
 
-def test_the_cache_lost_an_entry_and_the_session_its_marker(cached: Any, capture: Any) -> None:
+def test_state_dropped__by_the_cache_and_the_session(cached: Any, capture: Any) -> None:
     parameters = cached.consent()
     cached.oauth.cache.values.clear()
     browser = cached.app.test_client()
@@ -179,7 +180,7 @@ def test_the_cache_lost_an_entry_and_the_session_its_marker(cached: Any, capture
     }
 
 
-def test_the_cache_lost_an_entry(cached: Any, capture: Any) -> None:
+def test_state_dropped__by_the_cache(cached: Any, capture: Any) -> None:
     parameters = cached.consent()
     capture.mark()
     cached.oauth.cache.values.clear()
@@ -193,14 +194,14 @@ def test_the_cache_lost_an_entry(cached: Any, capture: Any) -> None:
 
 
 @pytest.mark.parametrize("error", ["access_denied", "login_required", "consent_required", "interaction_required"])
-def test_cancelled_by_the_user(party: Any, capture: Any, error: str) -> None:
+def test_callback_cancelled(party: Any, capture: Any, error: str) -> None:
     parameters = party.consent()
     capture.mark()
     party.callback(error=error, state=parameters["state"])
     assert capture.moved() == FAILED
 
 
-def test_other_error_with_the_state_pending(party: Any, capture: Any) -> None:
+def test_callback_error(party: Any, capture: Any) -> None:
     parameters = party.consent()
     capture.mark()
     party.callback(error="server_error", state=parameters["state"])

@@ -32,7 +32,7 @@ FAILED = {**callback_moved("false"), **callback_endpoint("500")}
 ACCEPTED = {**callback_moved("true"), **callback_endpoint("200")}
 
 
-def test_nonce_differs(party: Any, provider: Any, capture: Any) -> None:
+def test_nonce_mismatch(party: Any, provider: Any, capture: Any) -> None:
     parameters = party.consent()
     provider.claims["nonce"] = "of-another-login"
     capture.mark()
@@ -40,7 +40,7 @@ def test_nonce_differs(party: Any, provider: Any, capture: Any) -> None:
     assert capture.moved() == {**TOKEN, **PKCE_OK, **flow("failure"), **INJECTION, **LOOKED_UP, **FAILED}
 
 
-def test_nonce_absent(party: Any, provider: Any, capture: Any) -> None:
+def test_nonce_missing(party: Any, provider: Any, capture: Any) -> None:
     parameters = party.consent()
     provider.claims["nonce"] = None
     capture.mark()
@@ -48,7 +48,7 @@ def test_nonce_absent(party: Any, provider: Any, capture: Any) -> None:
     assert capture.moved() == {**TOKEN, **PKCE_OK, **flow("failure"), **LOOKED_UP, **FAILED}
 
 
-def test_at_hash_differs(party: Any, provider: Any, capture: Any) -> None:
+def test_at_hash_mismatch(party: Any, provider: Any, capture: Any) -> None:
     parameters = party.consent()
     provider.claims["at_hash"] = "of-another-token"
     capture.mark()
@@ -70,7 +70,7 @@ def test_at_hash_cannot_be_computed(party: Any, provider: Any, capture: Any) -> 
 
 
 @pytest.mark.parametrize("claim", ["iss", "azp"])
-def test_id_token_of_another_issuer_or_party(party: Any, provider: Any, capture: Any, claim: str) -> None:
+def test_issuer_mismatch__in_the_id_token(party: Any, provider: Any, capture: Any, claim: str) -> None:
     parameters = party.consent()
     provider.claims[claim] = "https://other.example"
     capture.mark()
@@ -78,14 +78,14 @@ def test_id_token_of_another_issuer_or_party(party: Any, provider: Any, capture:
     assert capture.moved() == {**TOKEN, **PKCE_OK, **flow("failure"), **OWNERSHIP, **LOOKED_UP, **FAILED}
 
 
-def test_issuer_mix_up_that_the_library_accepts(party: Any, capture: Any) -> None:
+def test_issuer_mismatch__that_the_library_accepts(party: Any, capture: Any) -> None:
     parameters = party.consent()
     capture.mark()
     assert party.callback(**parameters, iss="https://evil.example") == 200
     assert capture.moved() == {**TOKEN, **PKCE_OK, **flow("success"), **OWNERSHIP, **LOOKED_UP, **ACCEPTED}
 
 
-def test_issuer_announced_and_absent(party: Any, capture: Any) -> None:
+def test_issuer_mismatch__announced_and_absent(party: Any, capture: Any) -> None:
     party.client.server_metadata["authorization_response_iss_parameter_supported"] = True
     parameters = party.consent()
     capture.mark()
@@ -111,7 +111,7 @@ def test_issuer_templated(make_party: Any, provider: Any, capture: Any) -> None:
     assert moved["oauth_callback_processed{client_id=web,success=false}"] == 1, "Authlib itself compares the claim"
 
 
-def test_token_endpoint_500_at_login(party: Any, provider: Any, capture: Any) -> None:
+def test_token_endpoint_fails_at_login__with_500(party: Any, provider: Any, capture: Any) -> None:
     parameters = party.consent()
     provider.answer("/token", 500)
     capture.mark()
@@ -120,7 +120,7 @@ def test_token_endpoint_500_at_login(party: Any, provider: Any, capture: Any) ->
     assert capture.moved() == {**call, **PKCE_OK, **flow("failure"), **LOOKED_UP, **FAILED}
 
 
-def test_token_endpoint_timeout_at_login(make_party: Any, provider: Any, capture: Any) -> None:
+def test_token_endpoint_fails_at_login__with_a_timeout(make_party: Any, provider: Any, capture: Any) -> None:
     party = make_party(client_kwargs={"scope": "openid", "code_challenge_method": "S256", "default_timeout": 0.1})
     parameters = party.consent()
     provider.answer("/token", 200, "{}", 0.3)

@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from attached import attached
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.client import OAuth2Client
 from authlib_provider import CLIENT_ID, CLIENT_SECRET
 from client_rows import provider_call, refreshed
 
-from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib import AuthlibInstrumentor
 from otel_oauth_authlib.client import CLIENT_HOOKS
@@ -71,8 +71,7 @@ def test_the_rest_works(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("introspect_token", "revoke_token", "create_authorization_url"):
         monkeypatch.delattr(OAuth2Client, name)
     with Capture() as capture, OAuth2Session(CLIENT_ID, CLIENT_SECRET, scope="profile") as session:
-        hooks = HookSet(capture.telemetry, "authlib")
-        hooks.attach_now(CLIENT_HOOKS)
+        hooks = attached(capture.telemetry, CLIENT_HOOKS)
         session.fetch_token(f"{provider.url}/token", grant_type="client_credentials")
         assert capture.moved() == provider_call("token", "200", provider="127.0.0.1")
         with pytest.raises(OAuthError):

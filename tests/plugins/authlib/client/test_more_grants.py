@@ -144,6 +144,10 @@ def test_pushed_and_signed_authorization_requests(driver: Any, provider: Any, ca
     provider.answer("/par", 201, '{"request_uri": "urn:example:bwc4JK", "expires_in": 60}')
     driver.run(session.request("POST", f"{provider.url}/par", data={"client_id": "web"}, withhold_token=True))
     assert capture.moved() == call("api", "201")
+    provider.answer("/par", 400, '{"error": "invalid_request"}')
+    driver.run(session.request("POST", f"{provider.url}/par", data={"client_id": "web"}, withhold_token=True))
+    assert capture.moved() == call("api", "400", "client_error")
+    assert [span["name"] for span in capture.spans()] == [f"oauth.pushed_authorization {HOST}"] * 2
     for parameters in ({"request_uri": "urn:example:bwc4JK"}, {"request": "signed.by.client"}):
         session.create_authorization_url(f"{provider.url}/authorize", code_verifier="v" * 50, **parameters)
         initiated = {f"oauth_flows_total{{provider={HOST},status=initiated}}": 1, "oauth_pkce_states_created_total": 1}

@@ -19,7 +19,7 @@ def expired(**token: Any) -> dict[str, Any]:
     return {"access_token": "old", "token_type": "Bearer", "expires_at": int(time.time()) - 10, **token}
 
 
-def test_refresh_explicit(driver: Any, provider: Any, capture: Any) -> None:
+def test_refresh_ok__explicit(driver: Any, provider: Any, capture: Any) -> None:
     session, token = driver.token()
     capture.mark()
     after = driver.run(session.refresh_token(f"{provider.url}/token"))
@@ -34,7 +34,7 @@ def test_refresh_explicit(driver: Any, provider: Any, capture: Any) -> None:
     assert attributes["oauth.token.remaining_lifetime"] > 0
 
 
-def test_refresh_automatic_inside_an_api_call(driver: Any, provider: Any, capture: Any) -> None:
+def test_refresh_ok__automatic_inside_an_api_call(driver: Any, provider: Any, capture: Any) -> None:
     _, token = driver.token()
     session = driver.refresher({**token, "expires_at": int(time.time()) - 5})
     capture.mark()
@@ -64,36 +64,57 @@ def test_refresh_with_the_grant_named(driver: Any, provider: Any, capture: Any) 
     assert capture.moved() == {**call("refresh", "200"), **refreshed("success", "normal")}
 
 
-@pytest.mark.parametrize("how", ["explicit", "automatic"])
-@pytest.mark.parametrize(
-    ("status", "body", "error", "reason"),
-    [
-        (500, "{}", "server_error", "exception"),
-        (400, '{"error": "invalid_grant"}', "client_error", "no_record"),
-        (400, '{"error": "invalid_scope"}', "client_error", "normal"),
-        (401, '{"error": "made-up"}', "client_error", "normal"),
-        (200, "<html>", "invalid_response", "exception"),
-        (429, "<html>", "client_error", "exception"),
-    ],
-)
-def test_refresh_refused(  # noqa: PLR0913, PLR0917 a row of the table each
-    driver: Any, provider: Any, capture: Any, status: int, body: str, error: str, reason: str, how: str
-) -> None:
+HOW = pytest.mark.parametrize("how", ["explicit", "automatic"])
+
+
+def _refused(driver: Any, how: str, status: int, body: str) -> dict[str, Any]:
+    """Let the provider refuse a refresh; return the attributes of its span."""
+    driver.provider.answer("/token", status, body)
     session = driver.refresher(expired(refresh_token="r"))
-    provider.answer("/token", status, body)
     ask = session.get if how == "automatic" else session.refresh_token
     path = "/api" if how == "automatic" else "/token"
     with pytest.raises(Exception):  # noqa: B017, PT011 each HTTP client has its own
-        driver.run(ask(provider.url + path))
-    assert capture.moved() == {**call("refresh", str(status), error), **refreshed("failure", reason)}
-    attributes = capture.spans("oauth.refresh")[0]["attributes"]
-    assert attributes.get("oauth.reauthorization_required") is (True if reason == "no_record" else None)
-    assert attributes["oauth.token.remaining_lifetime"] < 0
-    expected = {"no_record": "invalid_grant", "normal": "other" if "made-up" in body else "invalid_scope"}
-    assert attributes.get("oauth.error") == expected.get(reason)
+        driver.run(ask(driver.provider.url + path))
+    (span,) = driver.capture.spans("oauth.refresh")
+    assert span["attributes"]["oauth.token.remaining_lifetime"] < 0
+    return dict(span["attributes"])
 
 
-def test_refresh_timeout(driver: Any, provider: Any, capture: Any) -> None:
+@HOW
+def test_refresh_unknown__at_the_client(driver: Any, capture: Any, how: str) -> None:
+    attributes = _refused(driver, how, 400, '{"error": "invalid_grant"}')
+    assert capture.moved() == {**call("refresh", "400", "client_error"), **refreshed("failure", "no_record")}
+    assert attributes["oauth.reauthorization_required"] is True
+    assert attributes["oauth.error"] == "invalid_grant"
+
+
+@HOW
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, "invalid_scope"), (401, "invalid_client"), (400, "unauthorized_client"), (401, "made-up")],
+)
+def test_refresh_refused__at_the_client(driver: Any, capture: Any, status: int, error: str, how: str) -> None:
+    attributes = _refused(driver, how, status, f'{{"error": "{error}"}}')
+    assert capture.moved() == {**call("refresh", str(status), "client_error"), **refreshed("failure", "normal")}
+    assert "oauth.reauthorization_required" not in attributes
+    assert attributes["oauth.error"] == ("other" if error == "made-up" else error)
+
+
+@HOW
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [(500, "{}", "server_error"), (200, "<html>", "invalid_response"), (429, "<html>", "client_error")],
+)
+def test_refresh_error__at_the_client(  # noqa: PLR0913, PLR0917 a row of the table each
+    driver: Any, capture: Any, status: int, body: str, error: str, how: str
+) -> None:
+    attributes = _refused(driver, how, status, body)
+    assert capture.moved() == {**call("refresh", str(status), error), **refreshed("failure", "exception")}
+    assert "oauth.reauthorization_required" not in attributes
+    assert "oauth.error" not in attributes
+
+
+def test_refresh_error__timeout_at_the_client(driver: Any, provider: Any, capture: Any) -> None:
     session = driver.refresher(expired(refresh_token="r"), **driver.timeout(0.1))
     provider.answer("/token", 200, "{}", 0.3)
     with pytest.raises(Exception):  # noqa: B017, PT011 each HTTP client has its own
@@ -101,7 +122,7 @@ def test_refresh_timeout(driver: Any, provider: Any, capture: Any) -> None:
     assert capture.moved() == {**call("refresh", "0", "timeout"), **refreshed("failure", "exception")}
 
 
-def test_refresh_of_a_token_that_this_process_had_exchanged(driver: Any, provider: Any, capture: Any) -> None:
+def test_refresh_known_rotated(driver: Any, provider: Any, capture: Any) -> None:
     session, token = driver.token()
     driver.run(session.refresh_token(f"{provider.url}/token"))
     capture.mark()
@@ -141,7 +162,7 @@ def test_a_token_from_before_this_process_is_known_once_exchanged(driver: Any, p
     assert capture.moved() == {**call("refresh", "400", "client_error"), **refreshed("failure", "reuse_detected")}
 
 
-def test_refresh_without_a_refresh_token_automatic(driver: Any, provider: Any, capture: Any) -> None:
+def test_refresh_missing__automatic(driver: Any, provider: Any, capture: Any) -> None:
     session = driver.refresher(expired())
     with pytest.raises(Exception, match="token_invalid"):
         driver.run(session.get(f"{provider.url}/api"))
@@ -149,7 +170,7 @@ def test_refresh_without_a_refresh_token_automatic(driver: Any, provider: Any, c
     assert capture.spans("oauth.refresh")[0]["attributes"]["oauth.reauthorization_required"] is True
 
 
-def test_refresh_without_a_refresh_token_explicit(driver: Any, provider: Any, capture: Any) -> None:
+def test_refresh_missing__explicit(driver: Any, provider: Any, capture: Any) -> None:
     session = driver.refresher(expired())
     with pytest.raises(Exception, match="invalid_request"):
         driver.run(session.refresh_token(f"{provider.url}/token"))

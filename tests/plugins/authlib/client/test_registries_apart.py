@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from attached import attached
 from authlib.integrations.base_client import FrameworkIntegration
 from authlib.integrations.flask_client import FlaskIntegration, OAuth
 from authlib.integrations.starlette_client import StarletteIntegration
@@ -20,7 +21,6 @@ from registries import PARTIES, DjangoParty, FlaskParty
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
 
@@ -219,8 +219,7 @@ def test_an_integration_of_the_applications_own_is_given_back(provider: Any, mon
     classes = (FrameworkIntegration, StarletteIntegration, OwnIntegration)
     before = [cls.__dict__["set_state_data"] for cls in classes]
     with Capture() as capture:
-        hooks = HookSet(capture.telemetry, "authlib")
-        hooks.attach_now(REGISTRY_HOOKS)
+        hooks = attached(capture.telemetry, REGISTRY_HOOKS)
         FlaskParty(provider)
         assert all(cls.__dict__["set_state_data"] is not old for cls, old in zip(classes, before, strict=True))
         hooks.detach()

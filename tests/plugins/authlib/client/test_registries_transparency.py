@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from attached import attached
 from client_rows import flow
 from registries import PARTIES, StarletteParty, django_settings
 
-from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib.client import CLIENT_HOOKS
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
@@ -54,8 +54,7 @@ def visit(name: str, provider: Any, cached: bool) -> tuple[list[tuple[Any, ...]]
 def test_the_same_responses_and_requests(provider: Any, name: str, cached: bool) -> None:  # noqa: FBT001 a parameter of the test
     plain = visit(name, provider, cached)
     with Capture() as capture:
-        hooks = HookSet(capture.telemetry, "authlib")
-        hooks.attach_now({**CLIENT_HOOKS, **REGISTRY_HOOKS})
+        hooks = attached(capture.telemetry, {**CLIENT_HOOKS, **REGISTRY_HOOKS})
         observed = visit(name, provider, cached)
         hooks.detach()
         assert capture.moved()["oauth_flows_total{provider=idp,status=success}"] == 1

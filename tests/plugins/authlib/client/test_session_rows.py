@@ -50,7 +50,7 @@ def test_code_exchange_of_an_unknown_flow_has_no_duration(driver: Any, provider:
     assert capture.moved() == expected
 
 
-def test_state_of_another_login(driver: Any, provider: Any, capture: Any) -> None:
+def test_state_of_other_session__without_a_registry(driver: Any, provider: Any, capture: Any) -> None:
     ours, theirs = driver.session(), driver.session()
     _, expected = ours.create_authorization_url(f"{provider.url}/authorize", code_verifier=VERIFIER)
     _, foreign = theirs.create_authorization_url(f"{provider.url}/authorize", code_verifier=VERIFIER)
@@ -77,7 +77,9 @@ def test_implicit_response_is_no_http_call(driver: Any, provider: Any, capture: 
 
 
 @pytest.mark.parametrize(("status", "error"), [(500, "server_error"), (400, "client_error")])
-def test_token_endpoint_fails_at_login(driver: Any, provider: Any, capture: Any, status: int, error: str) -> None:
+def test_token_endpoint_fails_at_login__without_a_registry(
+    driver: Any, provider: Any, capture: Any, status: int, error: str
+) -> None:
     session = driver.session()
     session.create_authorization_url(f"{provider.url}/authorize", code_verifier=VERIFIER)
     capture.mark()
@@ -87,7 +89,9 @@ def test_token_endpoint_fails_at_login(driver: Any, provider: Any, capture: Any,
     assert capture.moved() == {**call("token", str(status), error), **PKCE_OK, **flow("failure", HOST)}
 
 
-def test_token_endpoint_timeout_at_login(driver: Any, provider: Any, capture: Any) -> None:
+def test_token_endpoint_fails_at_login__with_a_timeout_and_without_a_registry(
+    driver: Any, provider: Any, capture: Any
+) -> None:
     session = driver.session(**driver.timeout(0.1))
     session.create_authorization_url(f"{provider.url}/authorize", code_verifier=VERIFIER)
     capture.mark()
@@ -132,13 +136,22 @@ def test_jwt_bearer(driver: Any, provider: Any, capture: Any) -> None:
     assert capture.spans("oauth.token")[0]["attributes"]["oauth.grant_type"] == "jwt_bearer"
 
 
-@pytest.mark.parametrize("error", ["authorization_pending", "slow_down", "expired_token"])
+@pytest.mark.parametrize("error", ["authorization_pending", "expired_token"])
 def test_device_polling(driver: Any, provider: Any, capture: Any, error: str) -> None:
+    _poll(driver, provider, error)
+    assert capture.moved() == call("token", "400")
+
+
+def test_device_polling_too_fast(driver: Any, provider: Any, capture: Any) -> None:
+    _poll(driver, provider, "slow_down")
+    assert capture.moved() == call("token", "400")
+
+
+def _poll(driver: Any, provider: Any, error: str) -> None:
     provider.answer("/token", 400, json.dumps({"error": error}))
     grant = "urn:ietf:params:oauth:grant-type:device_code"
     with pytest.raises(Exception, match=error):
         driver.run(driver.session().fetch_token(f"{provider.url}/token", grant_type=grant, device_code="d"))
-    assert capture.moved() == call("token", "400")
 
 
 def test_revocation(driver: Any, provider: Any, capture: Any) -> None:

@@ -12,12 +12,12 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from attached import attached
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.client import OAuth2Client
 from client_rows import flow, provider_call, refreshed
 
-from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib import AuthlibInstrumentor
 from otel_oauth_authlib.client import CLIENT_HOOKS
@@ -45,8 +45,7 @@ def test_every_target_is_there_and_restored() -> None:
     targets = [definer(target) for target in (*CLIENT_HOOKS, *REGISTRY_HOOKS)]
     before = [owner.__dict__[name] for owner, name in targets]
     with Capture() as capture:
-        hooks = HookSet(capture.telemetry, "authlib")
-        hooks.attach_now({**CLIENT_HOOKS, **REGISTRY_HOOKS})
+        hooks = attached(capture.telemetry, {**CLIENT_HOOKS, **REGISTRY_HOOKS})
         states = {p["attributes"]["state"]: p["value"] for p in capture.points() if p["name"] == "otel_oauth_hooks"}
         assert states == {"attached": len(CLIENT_HOOKS) + len(REGISTRY_HOOKS), "missing": 0}
         assert all(owner.__dict__[name] is not old for (owner, name), old in zip(targets, before, strict=True))
@@ -96,8 +95,7 @@ def test_identical_result(driver: Any, provider: Any, capture: Any) -> None:
 
 def test_sessions_made_before_attach_and_used_after_detach(provider: Any) -> None:
     with OAuth2Session("web", "web-secret") as session, Capture() as capture:
-        hooks = HookSet(capture.telemetry, "authlib")
-        hooks.attach_now(CLIENT_HOOKS)
+        hooks = attached(capture.telemetry, CLIENT_HOOKS)
         fetch = session.fetch_token
         fetch(f"{provider.url}/token")
         assert capture.moved() == call("token", "200")

@@ -123,6 +123,14 @@ class Store:
     ignore_code_owner: bool = False
     accept_rotated: bool = False
     fail_saving: Exception | None = None
+    failing: str = ""
+
+    def called(self, operation: str) -> None:
+        """Count a call, and fail if it is the one that is to fail."""
+        self.calls[operation] += 1
+        if operation == self.failing:
+            msg = "the database is away"
+            raise RuntimeError(msg)
 
     def refresh_token(self, value: str) -> Token | None:
         return next((token for token in self.tokens if token.refresh_token == value), None)
@@ -138,7 +146,7 @@ def make_grants(store: Store, *, rotate: bool) -> tuple[type, type]:
         TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic", "none"]  # noqa: RUF012 as Authlib's own is
 
         def save_authorization_code(self, code: str, oauth_request: Any) -> None:
-            store.calls["save_code"] += 1
+            store.called("save_code")
             asked = payload(oauth_request)
             store.codes[code] = Code(
                 code,
@@ -149,19 +157,19 @@ def make_grants(store: Store, *, rotate: bool) -> tuple[type, type]:
             )
 
         def query_authorization_code(self, code: str, client: Client) -> Code | None:
-            store.calls["query_code"] += 1
+            store.called("query_code")
             found = store.codes.get(code)
             if found is None or found.expired or (found.client_id != client.client_id and not store.ignore_code_owner):
                 return None
             return found
 
         def delete_authorization_code(self, code: Code) -> None:
-            store.calls["delete_code"] += 1
+            store.called("delete_code")
             if not store.keep_codes:
                 store.codes.pop(code.code, None)
 
         def authenticate_user(self, _code: Code) -> str:
-            store.calls["query_user"] += 1
+            store.called("query_user")
             return "user"
 
     class RefreshGrant(grants.RefreshTokenGrant):
@@ -169,16 +177,16 @@ def make_grants(store: Store, *, rotate: bool) -> tuple[type, type]:
         INCLUDE_NEW_REFRESH_TOKEN = rotate
 
         def authenticate_refresh_token(self, value: str) -> Token | None:
-            store.calls["query_token"] += 1
+            store.called("query_token")
             found = store.refresh_token(value)
             return found if found is not None and (not found.revoked or store.accept_rotated) else None
 
         def authenticate_user(self, _token: Token) -> str:
-            store.calls["query_user"] += 1
+            store.called("query_user")
             return "user"
 
         def revoke_old_credential(self, token: Token) -> None:
-            store.calls["revoke_token"] += 1
+            store.called("revoke_token")
             token.revoked = rotate
 
     return CodeGrant, RefreshGrant
@@ -212,11 +220,11 @@ class OAuthServer:
         self.http = self.app.test_client()
 
     def _query_client(self, client_id: str) -> Client | None:
-        self.store.calls["query_client"] += 1
+        self.store.called("query_client")
         return self.store.clients.get(client_id)
 
     def _save_token(self, token: dict[str, Any], oauth_request: Any) -> None:
-        self.store.calls["save_token"] += 1
+        self.store.called("save_token")
         if self.store.fail_saving is not None:
             raise self.store.fail_saving
         self.store.tokens.append(
@@ -233,11 +241,11 @@ class OAuthServer:
 
         class Revocation(RevocationEndpoint):
             def query_token(self, value: str, _hint: str | None) -> Token | None:
-                store.calls["query_token"] += 1
+                store.called("query_token")
                 return store.token(value)
 
             def revoke_token(self, token: Token, _request: Any) -> None:
-                store.calls["revoke_token"] += 1
+                store.called("revoke_token")
                 token.revoked = True
 
         class Introspection(IntrospectionEndpoint):
@@ -258,6 +266,7 @@ class OAuthServer:
                 return {}
 
             def save_client(self, info: dict[str, Any], _metadata: dict[str, Any], _request: Any) -> Client:
+                store.called("save_client")
                 store.clients[info["client_id"]] = client = Client(info["client_id"], info["client_secret"])
                 return client
 

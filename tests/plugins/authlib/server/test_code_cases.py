@@ -35,7 +35,7 @@ def test_a_login_moves_the_rows_of_success(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256")}
 
 
-def test_code_replayed_by_the_same_authenticated_client_within_the_window(server: Any, capture: Any) -> None:
+def test_code_double_submit__within_the_window(server: Any, capture: Any) -> None:
     code = server.authorize()
     server.exchange(code)
     capture.mark()
@@ -43,7 +43,7 @@ def test_code_replayed_by_the_same_authenticated_client_within_the_window(server
     assert capture.moved() == {**status(400), **REFUSED, **reuse("low")}
 
 
-def test_code_replayed_within_the_window_and_accepted_by_the_application(server: Any, capture: Any) -> None:
+def test_code_double_submit__accepted_by_the_application(server: Any, capture: Any) -> None:
     server.store.keep_codes = True
     code = server.authorize()
     server.exchange(code)
@@ -52,7 +52,7 @@ def test_code_replayed_within_the_window_and_accepted_by_the_application(server:
     assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256"), **reuse("low")}
 
 
-def test_code_replayed_after_the_window(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_replayed__after_the_window(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     code = server.authorize()
     server.exchange(code)
     capture.mark()
@@ -62,7 +62,7 @@ def test_code_replayed_after_the_window(server: Any, capture: Any, monkeypatch: 
     assert capture.moved() == {**status(400), **REFUSED, **reuse("high")}
 
 
-def test_code_replayed_by_a_public_client(server: Any, capture: Any) -> None:
+def test_code_replayed__by_a_public_client(server: Any, capture: Any) -> None:
     code = server.authorize("app")
     server.exchange(code, "app")
     capture.mark()
@@ -70,7 +70,7 @@ def test_code_replayed_by_a_public_client(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(400), **REFUSED, **reuse("high")}
 
 
-def test_code_replayed_by_another_client(server: Any, capture: Any) -> None:
+def test_code_replayed_by_other_client(server: Any, capture: Any) -> None:
     code = server.authorize()
     server.exchange(code)
     capture.mark()
@@ -78,7 +78,7 @@ def test_code_replayed_by_another_client(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(400), **REFUSED, "oauth_code_reuse_detected": 1, **INJECTION}
 
 
-def test_code_of_another_client_not_yet_redeemed(server: Any, capture: Any) -> None:
+def test_code_of_other_client__not_yet_redeemed(server: Any, capture: Any) -> None:
     code = server.authorize()
     capture.mark()
     assert server.exchange(code, "other").status_code == 400
@@ -88,7 +88,7 @@ def test_code_of_another_client_not_yet_redeemed(server: Any, capture: Any) -> N
     assert moved == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "S256")}
 
 
-def test_code_of_another_client_accepted_by_the_application(server: Any, capture: Any) -> None:
+def test_code_of_other_client__accepted_by_the_application(server: Any, capture: Any) -> None:
     server.store.ignore_code_owner = True
     code = server.authorize()
     capture.mark()
@@ -96,7 +96,7 @@ def test_code_of_another_client_accepted_by_the_application(server: Any, capture
     assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("other", "S256"), **INJECTION}
 
 
-def test_redirect_uri_with_another_host(server: Any, capture: Any) -> None:
+def test_code_redirect_host_differs(server: Any, capture: Any) -> None:
     code = server.authorize()
     capture.mark()
     assert server.exchange(code, redirect_uri="https://evil.example/cb").status_code == 400
@@ -104,7 +104,7 @@ def test_redirect_uri_with_another_host(server: Any, capture: Any) -> None:
 
 
 @pytest.mark.parametrize("uri", ["", "https://client.example/other", "http://client.example/cb"])
-def test_redirect_uri_absent_or_other_path_on_the_same_host(server: Any, capture: Any, uri: str) -> None:
+def test_code_redirect_uri_differs(server: Any, capture: Any, uri: str) -> None:
     code = server.authorize()
     capture.mark()
     assert server.exchange(code, redirect_uri=uri).status_code == 400
@@ -120,7 +120,7 @@ def test_code_expired(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("expired")}
 
 
-def test_code_expired_without_a_verifier(server: Any, capture: Any) -> None:
+def test_code_expired__without_a_verifier(server: Any, capture: Any) -> None:
     code = server.authorize()
     server.store.codes[code].expired = True
     capture.mark()
@@ -128,14 +128,20 @@ def test_code_expired_without_a_verifier(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(400), **REFUSED}
 
 
-def test_code_forged(server: Any, capture: Any) -> None:
+def test_code_unknown(server: Any, capture: Any) -> None:
     capture.mark()
     assert server.exchange("never-issued").status_code == 400
     moved = capture.moved()
     assert moved == {**status(400), **REFUSED, **pkce_failure("not_found")}
 
 
-def test_wrong_verifier(server: Any, capture: Any) -> None:
+def test_code_unknown__without_a_verifier(server: Any, capture: Any) -> None:
+    capture.mark()
+    assert server.exchange("never-issued", code_verifier="").status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED}
+
+
+def test_pkce_mismatch(server: Any, capture: Any) -> None:
     code = server.authorize()
     capture.mark()
     assert server.exchange(code, code_verifier="w" * 50).status_code == 400
@@ -144,7 +150,7 @@ def test_wrong_verifier(server: Any, capture: Any) -> None:
     assert "oauth_code_reuse_detected" not in capture.moved()
 
 
-def test_wrong_verifier_with_a_plain_challenge(server: Any, capture: Any) -> None:
+def test_pkce_mismatch__with_a_plain_challenge(server: Any, capture: Any) -> None:
     code = server.authorize(challenge=VERIFIER_PLAIN, method="")
     capture.mark()
     assert server.exchange(code, code_verifier="w" * 50).status_code == 400
@@ -153,28 +159,28 @@ def test_wrong_verifier_with_a_plain_challenge(server: Any, capture: Any) -> Non
     assert capture.moved() == {**status(200), **GRANTED, **PKCE_OK, **exchanged("web", "plain")}
 
 
-def test_malformed_verifier(server: Any, capture: Any) -> None:
+def test_pkce_malformed(server: Any, capture: Any) -> None:
     code = server.authorize()
     capture.mark()
     assert server.exchange(code, code_verifier="too short").status_code == 400
     assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "S256")}
 
 
-def test_verifier_missing_although_a_challenge_is_stored(server: Any, capture: Any) -> None:
+def test_pkce_verifier_missing(server: Any, capture: Any) -> None:
     code = server.authorize()
     capture.mark()
     assert server.exchange(code, code_verifier="").status_code == 400
     assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "S256"), **integrity("medium")}
 
 
-def test_verifier_missing_none_stored_pkce_required(server: Any, capture: Any) -> None:
+def test_pkce_required(server: Any, capture: Any) -> None:
     code = server.authorize("app", challenge="")
     capture.mark()
     assert server.exchange(code, "app", code_verifier="").status_code == 400
     assert capture.moved() == {**status(400), **REFUSED, **pkce_failure("invalid_hash", "none")}
 
 
-def test_verifier_without_a_stored_challenge(server: Any, capture: Any) -> None:
+def test_pkce_downgrade(server: Any, capture: Any) -> None:
     code = server.authorize(challenge="")
     capture.mark()
     assert server.exchange(code).status_code == 400
@@ -187,6 +193,22 @@ def test_an_application_without_the_challenge_extension_does_not_look_protected(
     capture.mark()
     assert server.exchange(code, code_verifier="w" * 50).status_code == 200
     assert capture.moved() == {**status(200), **GRANTED, **exchanged("web", "none")}
+
+
+def test_a_code_that_is_deleted_outside_of_its_exchange_was_cleaned_by_hand(server: Any, capture: Any) -> None:
+    grant = server.server._token_grants[0][0]
+    codes = [server.authorize(), server.authorize(challenge="")]
+    stored = [server.store.codes[code] for code in codes]
+    server.exchange(server.authorize())
+    assert capture.gauges()["oauth_active_pkce_states"] == 1
+    capture.mark()
+    with server.app.test_request_context():
+        for code in stored:
+            grant.delete_authorization_code(grant(None, server.server), code)
+    cleaned = {"oauth_pkce_states_cleaned_total{reason=manual}": 1}
+    assert capture.moved() == {**storage("delete_code", "delete_code"), **cleaned}
+    gauges = capture.gauges()
+    assert (gauges["oauth_active_pkce_states"], gauges["storage_flows_count"]) == (0, 0)
 
 
 def test_a_failed_store_undoes_the_redemption(server: Any, capture: Any) -> None:

@@ -41,12 +41,14 @@ class Devices:
                 return "https://server.example/activate"
 
             def save_device_credential(self, client_id: str, scope: str, data: dict[str, Any]) -> None:
+                devices.server.store.called("save_device_code")
                 expires_at = int(time.time()) + data["expires_in"]
                 found = {**data, "client_id": client_id, "scope": scope or "", "expires_at": expires_at}
                 devices.credentials[data["device_code"]] = found
 
         class Grant(DeviceCodeGrant):
             def query_device_credential(self, device_code: str) -> Any:
+                devices.server.store.called("query_device_code")
                 found = devices.credentials.get(device_code)
                 return None if found is None else DeviceCredentialDict(found)
 
@@ -90,16 +92,26 @@ def test_device_authorization(devices: Devices, capture: Any) -> None:
     assert started["user_code"] not in said
 
 
-def test_polling(devices: Devices, capture: Any) -> None:
+def _said(capture: Any) -> tuple[str, str]:
+    attributes = capture.spans("oauth.endpoint token")[-1]["attributes"]
+    return attributes["oauth.error"], attributes["oauth.grant_type"]
+
+
+def test_device_polling_too_fast(devices: Devices, capture: Any) -> None:
+    started = devices.begin()
+    devices.too_fast = True
+    capture.mark()
+    assert devices.poll(started["device_code"]).json["error"] == "slow_down"
+    assert capture.moved() == {**status(400), **POLLED, **LIMITED}
+    assert _said(capture) == ("slow_down", "device_code")
+
+
+def test_device_polling(devices: Devices, capture: Any) -> None:
     started = devices.begin()
     capture.mark()
-    for too_fast, moves in ((False, {}), (True, LIMITED)):
-        devices.too_fast = too_fast
-        error = devices.poll(started["device_code"]).json["error"]
-        assert error == ("slow_down" if too_fast else "authorization_pending")
-        assert capture.moved() == {**status(400), **POLLED, **moves}
-        attributes = capture.spans("oauth.endpoint token")[-1]["attributes"]
-        assert (attributes["oauth.error"], attributes["oauth.grant_type"]) == (error, "device_code")
+    assert devices.poll(started["device_code"]).json["error"] == "authorization_pending"
+    assert capture.moved() == {**status(400), **POLLED}
+    assert _said(capture) == ("authorization_pending", "device_code")
     devices.answers[started["user_code"]] = True
     answer = devices.poll(started["device_code"])
     assert answer.status_code == 200
@@ -115,7 +127,7 @@ def test_the_user_refuses(devices: Devices, capture: Any) -> None:
     assert capture.moved() == {**status(400), **POLLED}
 
 
-def test_expired_and_unknown_device_codes(devices: Devices, capture: Any) -> None:
+def test_device_polling__of_expired_and_unknown_codes(devices: Devices, capture: Any) -> None:
     code = devices.begin()["device_code"]
     devices.credentials[code]["expires_at"] = 1
     capture.mark()
@@ -125,7 +137,7 @@ def test_expired_and_unknown_device_codes(devices: Devices, capture: Any) -> Non
     assert capture.moved() == {name: 2 * count for name, count in once.items()}
 
 
-def test_device_code_of_another_client(devices: Devices, capture: Any) -> None:
+def test_token_of_other_client__a_device_code(devices: Devices, capture: Any) -> None:
     code = devices.begin()["device_code"]
     capture.mark()
     assert devices.poll(code, "other").json["error"] == "unauthorized_client"
@@ -138,6 +150,20 @@ def test_a_client_that_may_not_use_devices_is_no_attack(devices: Devices, captur
     capture.mark()
     assert devices.poll(code).json["error"] == "unauthorized_client"
     assert capture.moved() == {**status(400), **storage("query_client")}
+
+
+@pytest.mark.parametrize("operation", ["save_device_code", "query_device_code"])
+def test_a_store_that_fails(devices: Devices, capture: Any, operation: str) -> None:
+    code = devices.begin()["device_code"]
+    devices.server.store.failing = operation
+    capture.mark()
+    called = storage("query_client", operation, error=operation)
+    if operation == "save_device_code":
+        assert devices.server.post("/device").status_code == 500
+        assert capture.moved() == {**endpoint("device_authorization", 500), **called}
+    else:
+        assert devices.poll(code).status_code == 500
+        assert capture.moved() == {**status(500), **called}
 
 
 def test_attached_to_a_server_that_runs(make_server: Any) -> None:

@@ -50,7 +50,7 @@ def test_revocation_of_an_unknown_token(server: Any, capture: Any) -> None:
     assert capture.moved() == {**endpoint("revocation", 200), **storage("query_client", "query_token")}
 
 
-def test_revocation_of_another_clients_token(server: Any, capture: Any) -> None:
+def test_token_of_other_client__at_revocation(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     capture.mark()
     answered = 400 if AUTHLIB >= (1, 3, 2) else 200  # before, it hides that the token is there
@@ -60,7 +60,7 @@ def test_revocation_of_another_clients_token(server: Any, capture: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
-def test_revocation_where_the_store_finds_only_own_tokens(server: Any, capture: Any, kind: str) -> None:
+def test_token_of_other_client__which_the_store_does_not_find(server: Any, capture: Any, kind: str) -> None:
     token = server.login()[kind]
     server.store.tokens.clear()
     capture.mark()
@@ -180,6 +180,18 @@ def test_gauges_follow_the_life_of_tokens(server: Any, capture: Any) -> None:
     assert gauges()["storage_refresh_tokens_count"] == gauges()["storage_families_count"] == 1
     server.post("/revoke", token=server.store.tokens[-1].refresh_token)
     assert gauges()["storage_refresh_tokens_count"] == gauges()["storage_families_count"] == 0
+
+
+def test_a_limit_that_the_application_sets_after_authlib_was_asked(server: Any, capture: Any) -> None:
+    @server.app.get("/limited")
+    def limited() -> Any:
+        server.server.get_consent_grant(end_user="user")
+        return "later", 429
+
+    assert server.http.get("/limited", query_string=QUERY).status_code == 429
+    started = {"oauth_authorization_started{client_id=web}": 1}
+    exceeded = {"oauth_rate_limit_exceeded{limiter_type=endpoint}": 1}
+    assert capture.moved() == {**_authorization("GET", 429), **storage("query_client"), **started, **exceeded}
 
 
 # Endpoints of the application's own, and what changes responses -------------------------------------------------------

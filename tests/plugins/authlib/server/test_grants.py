@@ -95,23 +95,29 @@ class Assertion(ClientKeys, JWTBearerClientAssertion):
         return fresh
 
 
-@pytest.mark.parametrize("when", ["before the first request", "after it"])
-def test_client_assertion_replayed(make_server: Any, capture: Any, when: str) -> None:
+def _asserting(server: Any, assertion: Assertion) -> tuple[Any, dict[str, str]]:
+    """Let a client authenticate with a signed JWT; return the server and a request with one."""
+
     class AssertionGrant(grants.ClientCredentialsGrant):
         TOKEN_ENDPOINT_AUTH_METHODS = [Assertion.CLIENT_AUTH_METHOD, "client_secret_basic"]  # noqa: RUF012 as Authlib's
 
-    server = make_server()
-    if when == "after it":
-        assert server.post("/token", grant_type="client_credentials").status_code == 200
     server.server._token_grants.insert(0, (AssertionGrant, None))
-    server.server.register_client_auth_method(Assertion.CLIENT_AUTH_METHOD, Assertion())
+    server.server.register_client_auth_method(Assertion.CLIENT_AUTH_METHOD, assertion)
     server.store.clients["web"].auth_methods.append(Assertion.CLIENT_AUTH_METHOD)
     signed = client_secret_jwt_sign(oct_key(), "web", ISSUER)
-    form = {
+    return server, {
         "grant_type": "client_credentials",
         "client_assertion_type": JWTBearerClientAssertion.CLIENT_ASSERTION_TYPE,
         "client_assertion": signed.decode() if isinstance(signed, bytes) else signed,
     }
+
+
+@pytest.mark.parametrize("when", ["before the first request", "after it"])
+def test_assertion_replayed__of_a_client(make_server: Any, capture: Any, when: str) -> None:
+    server = make_server()
+    if when == "after it":
+        assert server.post("/token", grant_type="client_credentials").status_code == 200
+    server, form = _asserting(server, Assertion())
     capture.mark()
     assert server.http.post("/token", data=form).status_code == 200
     assert capture.moved() == {**status(200), **storage("query_client", "query_jti", "save_token")}
@@ -122,7 +128,19 @@ def test_client_assertion_replayed(make_server: Any, capture: Any, when: str) ->
     assert [event["name"] for event in capture.spans()[-1]["events"]] == ["pkce_replay_detected"]
 
 
-def test_identity_assertion(make_server: Any, capture: Any) -> None:
+def test_a_store_of_assertions_that_fails(make_server: Any, capture: Any) -> None:
+    class Failing(Assertion):
+        def validate_jti(self, _claims: Any, _jti: str) -> bool:
+            msg = "the database is away"
+            raise RuntimeError(msg)
+
+    server, form = _asserting(make_server(), Failing())
+    capture.mark()
+    assert server.http.post("/token", data=form).status_code == 500
+    assert capture.moved() == {**status(500), **storage("query_client", "query_jti", error="query_jti")}
+
+
+def test_assertion_replayed__of_an_identity(make_server: Any, capture: Any) -> None:
     drafts = pytest.importorskip("authlib.oauth2.drafts", reason="Authlib 1.9 brings ID-JAG")
     used: set[str] = set()
 

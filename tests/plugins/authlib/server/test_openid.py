@@ -127,6 +127,18 @@ def test_nonce_replayed(make_server: Any, capture: Any) -> None:
     assert capture.spans("oauth.endpoint authorization")[-1]["attributes"]["oauth.case"] == "nonce_replayed"
 
 
+def test_a_store_of_nonces_that_fails(make_server: Any, capture: Any) -> None:
+    class OpenID(OpenIDKeys, OpenIDCode):
+        def exists_nonce(self, _nonce: str, _request: Any) -> bool:
+            msg = "the database is away"
+            raise RuntimeError(msg)
+
+    server = make_server(pkce=False, extensions=(OpenID(),))
+    assert _allow(server, response_type="code").status_code == 500
+    asked = storage("query_client", "query_nonce", error="query_nonce")
+    assert capture.moved() == {**_authorization(500), **asked, **STARTED}
+
+
 # Userinfo and the end of the session ----------------------------------------------------------------------------------
 
 

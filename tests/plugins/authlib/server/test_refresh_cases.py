@@ -31,7 +31,7 @@ def after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: later)
 
 
-def test_refresh_with_rotation(server: Any, capture: Any) -> None:
+def test_refresh_ok__with_rotation(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     capture.mark()
     response = server.refresh(token)
@@ -40,7 +40,7 @@ def test_refresh_with_rotation(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(200), **ROTATED, **OK, **refreshed("web", "true")}
 
 
-def test_refresh_without_rotation_has_no_reuse(make_server: Any, capture: Any) -> None:
+def test_refresh_ok__without_rotation_has_no_reuse(make_server: Any, capture: Any) -> None:
     server = make_server(rotate=False)
     token = server.login()["refresh_token"]
     for _ in range(3):
@@ -49,7 +49,7 @@ def test_refresh_without_rotation_has_no_reuse(make_server: Any, capture: Any) -
         assert capture.moved() == {**status(200), **ROTATED, **OK, **refreshed("web", "false")}
 
 
-def test_benign_race(server: Any, capture: Any) -> None:
+def test_refresh_race(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     server.refresh(token)
     capture.mark()
@@ -57,7 +57,7 @@ def test_benign_race(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(400), **REFUSED, **refresh("failure", "reuse_detected"), **LOW}
 
 
-def test_benign_race_answered_with_tokens(server: Any, capture: Any) -> None:
+def test_refresh_race_accepted(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     server.refresh(token)
     server.store.accept_rotated = True
@@ -66,7 +66,7 @@ def test_benign_race_answered_with_tokens(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(200), **ROTATED, **OK, **refreshed("web", "true"), **LOW}
 
 
-def test_rotated_token_after_the_window(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_reused__after_the_window(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     token = server.login()["refresh_token"]
     server.refresh(token)
     capture.mark()
@@ -75,7 +75,7 @@ def test_rotated_token_after_the_window(server: Any, capture: Any, monkeypatch: 
     assert capture.moved() == {**status(400), **REFUSED, **refresh("reuse_detected", "reuse_detected"), **CRITICAL}
 
 
-def test_rotated_token_after_its_successor_was_presented(server: Any, capture: Any) -> None:
+def test_refresh_reused__after_its_successor_was_presented(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     successor = server.refresh(token).json["refresh_token"]
     server.refresh(successor)
@@ -84,7 +84,7 @@ def test_rotated_token_after_its_successor_was_presented(server: Any, capture: A
     assert capture.moved() == {**status(400), **REFUSED, **refresh("reuse_detected", "reuse_detected"), **CRITICAL}
 
 
-def test_rotated_token_by_another_client_at_any_age(server: Any, capture: Any) -> None:
+def test_refresh_reused__by_another_client_at_any_age(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     server.refresh(token)
     capture.mark()
@@ -92,7 +92,7 @@ def test_rotated_token_by_another_client_at_any_age(server: Any, capture: Any) -
     assert capture.moved() == {**status(400), **REFUSED, **refresh("reuse_detected", "reuse_detected"), **CRITICAL}
 
 
-def test_rotated_token_answered_with_tokens(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_reused__answered_with_tokens(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     token = server.login()["refresh_token"]
     server.refresh(token)
     server.store.accept_rotated = True
@@ -103,7 +103,7 @@ def test_rotated_token_answered_with_tokens(server: Any, capture: Any, monkeypat
     assert capture.moved() == {**status(200), **ROTATED, **reuse, **refreshed("web", "true"), **CRITICAL}
 
 
-def test_a_family_that_replays_for_ever_does_not_flap(
+def test_refresh_reused_again__a_family_that_replays_for_ever_does_not_flap(
     server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = server.login()["refresh_token"]
@@ -119,7 +119,7 @@ def test_a_family_that_replays_for_ever_does_not_flap(
     assert capture.moved()["oauth_token_reuse_detected"] == 1
 
 
-def test_live_token_of_another_client(server: Any, capture: Any) -> None:
+def test_refresh_of_other_client(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     capture.mark()
     assert server.refresh(token, "other").status_code == 400
@@ -128,13 +128,13 @@ def test_live_token_of_another_client(server: Any, capture: Any) -> None:
     assert server.refresh(token).status_code == 200, "the owner's token is as good as before"
 
 
-def test_unknown_token(server: Any, capture: Any) -> None:
+def test_refresh_unknown__never_issued(server: Any, capture: Any) -> None:
     capture.mark()
     assert server.refresh("never-issued").status_code == 400
     assert capture.moved() == {**status(400), **REFUSED, **refresh("failure", "no_record")}
 
 
-def test_revoked_token(server: Any, capture: Any) -> None:
+def test_refresh_unknown__revoked(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     server.post("/revoke", token=token)
     capture.mark()
@@ -142,25 +142,34 @@ def test_revoked_token(server: Any, capture: Any) -> None:
     assert capture.moved() == {**status(400), **REFUSED, **refresh("failure", "no_record")}
 
 
-def test_parameter_missing(server: Any, capture: Any) -> None:
+def test_refresh_unknown__expired(server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = server.login()["refresh_token"]
+    server.store.tokens.clear()  # the application takes it for expired
+    after(31 * 24 * 3600, monkeypatch)
+    capture.mark()
+    assert server.refresh(token).status_code == 400
+    assert capture.moved() == {**status(400), **REFUSED, **refresh("failure", "no_record")}
+
+
+def test_refresh_missing(server: Any, capture: Any) -> None:
     capture.mark()
     assert server.post("/token", grant_type="refresh_token").status_code == 400
     assert capture.moved() == {**status(400), **storage("query_client"), **refresh("failure", "no_refresh_token")}
 
 
-def test_invalid_client(server: Any, capture: Any) -> None:
+def test_refresh_refused__invalid_client(server: Any, capture: Any) -> None:
     capture.mark()
     assert server.refresh("token", "stranger").status_code == 401
     assert capture.moved() == {**status(401), **storage("query_client"), **refresh("failure", "normal")}
 
 
-def test_unauthorized_client(server: Any, capture: Any) -> None:
+def test_refresh_refused__unauthorized_client(server: Any, capture: Any) -> None:
     capture.mark()
     assert server.refresh("token", "narrow").status_code == 400
     assert capture.moved() == {**status(400), **storage("query_client"), **refresh("failure", "normal")}
 
 
-def test_invalid_scope(server: Any, capture: Any) -> None:
+def test_refresh_refused__invalid_scope(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     capture.mark()
     assert server.refresh(token, scope="more than before").status_code == 400
@@ -168,7 +177,7 @@ def test_invalid_scope(server: Any, capture: Any) -> None:
     assert server.refresh(token).status_code == 200
 
 
-def test_token_that_could_not_be_stored(server: Any, capture: Any) -> None:
+def test_refresh_error__the_token_could_not_be_stored(server: Any, capture: Any) -> None:
     token = server.login()["refresh_token"]
     server.store.fail_saving = RuntimeError("the database is away")
     capture.mark()

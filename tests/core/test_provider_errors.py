@@ -89,8 +89,11 @@ def test_what_the_far_end_does(far_end: Any, get: Callable[[str], Any], what: st
 
 
 @pytest.mark.parametrize("get", CLIENTS)
-def test_nobody_listens(get: Callable[[str], Any], unused_port: int) -> None:
-    assert transport_error(raised(get, f"http://127.0.0.1:{unused_port}/")) == "network"
+def test_nobody_listens(get: Callable[[str], Any]) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    assert transport_error(raised(get, f"http://127.0.0.1:{port}/")) == "network"
 
 
 @pytest.mark.parametrize("get", CLIENTS)
@@ -119,8 +122,8 @@ def test_statuses() -> None:
 
 
 def test_responses() -> None:
-    assert response_error(200, ValueError(), None) == "invalid_response"
-    assert response_error(200, ValueError(), "invalid_grant") == "client_error"
-    assert response_error(400, ValueError(), "slow_down") is None
-    assert response_error(503, ValueError(), "slow_down") == "server_error"
-    assert response_error(200, None, None) is None
+    assert response_error(200, None, unread=True) == "invalid_response"
+    assert response_error(200, "invalid_grant", unread=True) == "client_error"
+    assert response_error(400, "slow_down", unread=True) is None
+    assert response_error(503, "slow_down", unread=True) == "server_error"
+    assert response_error(200, None, unread=False) is None

@@ -1,0 +1,1 @@
+"""Three programs that log in through httpx: by hand, with httpx-oauth in FastAPI, and an MCP client with its server."""

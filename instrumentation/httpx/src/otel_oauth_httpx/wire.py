@@ -1,0 +1,238 @@
+"""One recognised request: its operation begins before it is sent, and ends when the body of its response was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from otel_oauth import kinds, provider_errors
+from otel_oauth.operation import Operation, current_operation
+from otel_oauth.telemetry import WELL_KNOWN_PROVIDERS
+from otel_oauth_httpx import bodies
+from otel_oauth_httpx.classify import classifier, refused
+from otel_oauth_httpx.discovery import Attempts
+from otel_oauth_httpx.endpoints import Endpoints
+from otel_oauth_httpx.exchanges import Expected, WireNote, known_login, note_of, present, redirected, settle
+from otel_oauth_httpx.registered import registered
+from otel_oauth_httpx.responses import outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_oauth.hooks import HookSet
+    from otel_oauth_httpx.recognised import Outcome, Recognised
+
+HOP = "otel_oauth_hop"
+"""Where a redirected request carries what its first hop was, in the extensions that httpx copies from hop to hop."""
+_REDIRECTS = range(300, 400)
+
+
+class Wire:
+    """What the hooks of the HTTP clients call.
+
+    :param hooks: the hook set of the plugin; nothing is recorded once it is detached.
+    """
+
+    def __init__(self, hooks: HookSet) -> None:
+        self.hooks = hooks
+        self.telemetry = hooks.telemetry
+        self.endpoints = Endpoints({**WELL_KNOWN_PROVIDERS, **self.telemetry.settings.providers})
+        self.classify = classifier(self.endpoints, partial(self.telemetry.guard.run, "hook"))
+        self.attempts = Attempts(self.telemetry)
+        self.registered = registered(hooks)
+
+    def begin(self, request: Any, recognised: Recognised | None, *, asynchronous: bool) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
+        """Return what is going to be sent, entered; ``None`` if it is nothing of ours. It never raises."""
+        return self.telemetry.guard.run("hook", self._begin, request, recognised, asynchronous=asynchronous)
+
+    def _begin(self, request: Any, recognised: Recognised | None, *, asynchronous: bool) -> Sent | None:  # noqa: ANN401 as above
+        if not self.hooks.active or not is_instrumentation_enabled():
+            return None
+        hop = request.extensions.get(HOP)
+        if isinstance(hop, Sent) and hop.wire is self:
+            return hop.goes_on(request)
+        around = current_operation()
+        if around is not None and isinstance(around.local, Expected) and not around.local.sent:
+            found = around.local.fits(around, request, recognised)
+            if found is not None:
+                return self._expected(around, around.local, request, found, asynchronous=asynchronous)
+        if recognised is None or (around is not None and _is_its_call(around, recognised)):
+            return None
+        if recognised.kind is kinds.AUTHORIZE and known_login(self.telemetry.ledger, recognised):
+            return None
+        operation = self.telemetry.operation(recognised.kind, **self._facts(recognised))
+        operation.start()
+        operation.local = note_of(operation, recognised)
+        return Sent(self, operation, recognised, request, asynchronous=asynchronous)
+
+    def _expected(
+        self,
+        around: Operation,
+        note: Expected,
+        request: Any,  # noqa: ANN401 as above
+        recognised: Recognised,
+        *,
+        asynchronous: bool,
+    ) -> Sent:
+        """Return the request that a library's call around it is about: the call's own operation tells of both."""
+        note.sent = True
+        around.facts.setdefault("server_address", _host(recognised.origin))
+        if recognised.grant_type:
+            around.facts["grant_type"] = recognised.grant_type
+        present(around, note, recognised)
+        return Sent(self, around, recognised, request, asynchronous=asynchronous, owned=False)
+
+    def _facts(self, recognised: Recognised) -> dict[str, object]:
+        telemetry = self.telemetry
+        facts: dict[str, object] = {
+            "provider": telemetry.provider(url=recognised.origin),
+            "server_address": _host(recognised.origin),
+        }
+        if recognised.client_id:
+            facts["client_id"] = self.registered.label(recognised.client_id)
+        if recognised.grant_type:
+            facts["grant_type"] = recognised.grant_type
+        if recognised.kind is kinds.REGISTER and not recognised.manages:
+            facts["registration"] = True
+        return facts
+
+    def refused(self, request: Any, response: Any, began: float) -> None:  # noqa: ANN401 as above
+        """Record a call of an API that was answered 401 or 403 with an OAuth challenge. It never raises."""
+        self.telemetry.guard.run("hook", self._refused, request, response, began)
+
+    def _refused(self, request: Any, response: Any, began: float) -> None:  # noqa: ANN401 as above
+        if not self.hooks.active or not is_instrumentation_enabled():
+            return
+        recognised = refused(self.endpoints, request, response.status_code, response.headers)
+        around = current_operation()
+        if recognised is None or (around is not None and _is_its_call(around, recognised)):
+            return
+        operation = self.telemetry.operation(recognised.kind, **self._facts(recognised))
+        operation.ago = perf_counter() - began
+        operation.start()
+        operation.facts["called"] = True
+        operation.facts.update(outcome(self.endpoints, recognised, response.status_code, response.headers, None).facts)
+        operation.end()
+
+
+def _is_its_call(around: Operation, recognised: Recognised) -> bool:
+    """Tell whether somebody else records this request: a library's call to its provider that is under way."""
+    if isinstance(around.local, Expected):
+        return recognised.kind.operation == around.kind.operation
+    return bool(around.kind.operation) and not isinstance(around.local, WireNote)
+
+
+@lru_cache(maxsize=256)
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None
+
+
+@dataclass(eq=False)
+class Sent:
+    """A recognised request on its way.
+
+    :param owned: the operation is this request's own, and ends with it.
+    """
+
+    wire: Wire
+    operation: Operation
+    recognised: Recognised
+    request: Any
+    asynchronous: bool
+    owned: bool = True
+    _before: tuple[dict[str, object], Any] | None = None
+
+    def goes_on(self, request: Any) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
+        """Take the next hop of a redirect as the same call; ``None`` if it was given up for lost since."""
+        operation = self.operation
+        if self.owned:
+            if self.wire.telemetry.postponed.back(self) is not operation:
+                return None
+            operation.deferred = False
+            operation.resume()
+        if self._before is not None:
+            operation.facts.clear()
+            operation.facts.update(self._before[0])
+            operation.case = self._before[1]
+        for hop in (self.request, request):
+            # Neither the transport nor the application needs to see it any more.
+            hop.extensions = {name: value for name, value in hop.extensions.items() if name != HOP}
+        self.request = request
+        return self
+
+    def failed(self, error: BaseException) -> None:
+        """See that no response came. It never raises."""
+        self.wire.telemetry.guard.run("hook", self._failed, error)
+
+    def _failed(self, error: BaseException) -> None:
+        facts, failed = self.operation.facts, provider_errors.transport_error(error)
+        if failed is not None or not isinstance(error, Exception):
+            facts.update(called=True, http_status="0", provider_error=failed)
+        self._settled(None, error)
+
+    def _settled(self, found: Outcome | None, error: BaseException | None) -> None:
+        operation = self.operation
+        settle(operation, self.recognised, found, error)
+        waits = operation.kind is kinds.DISCOVER and self.wire.attempts.settle(operation, self.recognised, found)
+        if self.owned and not waits:
+            operation.suspend()
+            operation.complete(error)
+
+    def answered(self, response: Any) -> None:  # noqa: ANN401 a response of httpx or httpx2
+        """See the head of the response. It never raises."""
+        self.wire.telemetry.guard.run("hook", self._answered, response)
+
+    def _answered(self, response: Any) -> None:  # noqa: ANN401 as above
+        operation = self.operation
+        operation.facts["called"] = True
+        if self.owned:
+            operation.suspend()
+        redirected = response.status_code in _REDIRECTS and "location" in response.headers
+        if redirected and self.recognised.kind is not kinds.AUTHORIZE:
+            self._redirected(response)
+            return
+        headers, status = response.headers, response.status_code
+        body = bodies.buffered(response)
+        if body is not None:
+            self._ended(status, headers, body, None)
+            return
+
+        def ended(body: bytes | None, error: BaseException | None) -> None:
+            self.wire.telemetry.guard.run("hook", self._ended, status, headers, body, error)
+
+        bodies.observe(response, ended, partial(ended, None, None), asynchronous=self.asynchronous)
+
+    def _redirected(self, response: Any) -> None:  # noqa: ANN401 as above
+        """Wait for the next hop; if nobody follows, the redirect was the answer."""
+        # Not changed in place: the application may use the same dictionary for other requests.
+        self.request.extensions = {**self.request.extensions, HOP: self}
+        operation = self.operation
+        self._before = operation.facts.copy(), operation.case
+        self._read(response.status_code, response.headers, None)
+        redirected(operation)
+        if operation.kind is kinds.DISCOVER:
+            operation.facts["discovery_method"] = self.recognised.discovery_method
+        if self.owned:
+            operation.deferred = True
+            operation.end()
+            self.wire.telemetry.postponed.wait(operation, self)
+
+    def _ended(self, status: int, headers: Mapping[str, str], body: bytes | None, error: BaseException | None) -> None:
+        if error is not None:
+            self._failed(error)
+            return
+        self._settled(self._read(status, headers, body), None)
+
+    def _read(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Outcome:
+        found = outcome(self.wire.endpoints, self.recognised, status, headers, body)
+        self.operation.facts.update(found.facts)
+        self.wire.registered.note(found.client_id)
+        return found

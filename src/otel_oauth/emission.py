@@ -1,0 +1,283 @@
+"""Which events leave the process, and how: levels, sampling, rates; then the logs pipeline, the JSON lines, or both.
+
+The request only pays for the decision and for a place in a queue; a thread builds the record and emits it shortly
+after, with the time and the context of the moment when it happened. Where nobody listens nothing is done.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import random
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otel_oauth import vocabulary as v
+from otel_oauth.cases import CASES
+from otel_oauth.client_label import ClientLabel
+from otel_oauth.event_mapping import ocsf_attributes
+from otel_oauth.events import EVENTS, SEVERITIES
+from otel_oauth.recorder import Recorder
+from otel_oauth.settings import service_name
+from otel_oauth.sources import Source, source_of, told_address, told_agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from opentelemetry.context import Context
+
+    from otel_oauth._guard import Guard
+    from otel_oauth.events import Event, Seen
+    from otel_oauth.json_lines import JsonLines
+    from otel_oauth.logs_pipeline import LogsPipeline
+    from otel_oauth.settings import Settings
+
+_log = logging.getLogger("otel_oauth")
+
+_EXIT_SECONDS = 5.0
+_COLLECTION_SECONDS = 1.0
+_MOST_FRAMES = 20
+_DIGEST_CHARACTERS = 12
+_YES_OR_NO = frozenset(("scope_changed", "reauthorize"))
+
+
+class Happened(NamedTuple):
+    """One event on its way out: nothing in it keeps an exception, a frame or a request alive.
+
+    :param severity: text and number; ``at``: nanoseconds since the epoch.
+    :param error: type and frames of the exception; ``suppressed``: how many of this event the rate held back before.
+    """
+
+    event: Event
+    severity: tuple[str, int]
+    at: int
+    context: Context
+    facts: Mapping[str, object]
+    seconds: float | None
+    error: tuple[str, str] | None
+    source: Source
+    suppressed: int
+
+
+class _Gate:
+    """What may pass of one event: a share of it, and so many a minute."""
+
+    def __init__(self, severity: tuple[str, int], share: float, rate: int) -> None:
+        self.severity = severity
+        self._share = share
+        self._rate = rate
+        self._allowance = float(rate)
+        self._at = time.monotonic()
+        self._suppressed = 0
+        # Re-entrant: a collected coroutine may end its operation while this thread holds it.
+        self._lock = threading.RLock()
+
+    def refusal(self) -> str | None:
+        """Return why this one does not pass, or ``None``."""
+        if self._share < 1 and random.random() >= self._share:  # noqa: S311 a sample, no secret
+            return "sampled"
+        if not self._rate:
+            return None
+        with self._lock:
+            now = time.monotonic()
+            self._allowance = min(self._rate, self._allowance + (now - self._at) * self._rate / 60)
+            self._at = now
+            if self._allowance < 1:
+                self._suppressed += 1
+                return "rate_limited"
+            self._allowance -= 1
+        return None
+
+    def suppressed(self) -> int:
+        """Return how many the rate held back since the last that passed."""
+        if not self._suppressed:
+            return 0
+        with self._lock:
+            suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
+
+    def after_fork(self) -> None:
+        """Make the gate usable in a forked child: another thread of the parent may have held its lock."""
+        self._lock = threading.RLock()
+
+
+class Emission:
+    """Decides which events leave, and hands them to whoever listens.
+
+    :param guard: stops and counts what goes wrong on the way.
+    :param dropped: called with the reason for each event that does not leave though somebody listens:
+        ``rate_limited``, ``sampled``, ``queue_full``, ``unwritten``.
+    """
+
+    def __init__(
+        self, settings: Settings, guard: Guard, pipeline: LogsPipeline, dropped: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._dropped = dropped
+        self._gates = _gates(settings)
+        self._fixed: dict[Event, dict[str, Any]] = {event: _fixed(event, settings) for event in self._gates}
+        self._lines = self._json_lines()
+        self._at_exit: Callable[[], None] | None = None
+        self.queue = Recorder(guard, dropped=lambda: dropped("queue_full"), name="otel-oauth-events")
+
+    def _json_lines(self) -> JsonLines | None:
+        settings = self._settings
+        if not settings.log_json:
+            return None
+        from otel_oauth.json_lines import JsonLines, installed  # noqa: PLC0415 nobody else needs logging's handlers
+
+        if not installed():
+            _log.warning("otel-oauth: JSON lines need python-json-logger: install otel-oauth[json]")
+            return None
+        return JsonLines(settings.log_json, settings.log_json_size, lambda: self._dropped("unwritten"), service_name())
+
+    # In the request -----------------------------------------------------------------------------------------
+
+    def happened(self, event: Event, seen: Seen) -> None:
+        """Take an event; of an exception its type and frames are told, never its message."""
+        gate = self._gates.get(event)
+        if gate is None or not (self._lines is not None or self._pipeline.available()):
+            return
+        refusal = gate.refusal()
+        if refusal is not None:
+            self._dropped(refusal)
+            return
+        told = Happened(
+            event,
+            gate.severity,
+            time.time_ns(),
+            seen.context,
+            seen.facts,
+            seen.seconds,
+            None if seen.error is None else _error(seen.error),
+            source_of(seen.request) if event.source and seen.request is not None else Source(),
+            gate.suppressed(),
+        )
+        if self._at_exit is None and not self._register():
+            self._deliver(told)
+        else:
+            self.queue.add(self._deliver, told)
+
+    def _register(self) -> bool:
+        """See to it that the queue is emptied at exit; it is too late for that if the program is over already."""
+        if not threading.main_thread().is_alive():
+            return False
+        # Handlers run in reverse order: only now, after the provider was made, ours is the earlier one.
+        reference = weakref.ref(self)
+
+        def finish() -> None:
+            emission = reference()
+            if emission is not None:
+                emission.queue.wait(_EXIT_SECONDS)
+
+        self._at_exit = atexit.register(finish)
+        return True
+
+    # Beside the request -------------------------------------------------------------------------------------
+
+    def _deliver(self, told: Happened) -> None:
+        attributes = self._attributes(told)
+        if self._lines is not None:
+            self._lines.write(told.event.when, told.severity, told.at, told.context, attributes)
+        if self._pipeline.available():
+            self._pipeline.emit(told.event, told.severity, told.at, told.context, attributes)
+
+    def _attributes(self, told: Happened) -> dict[str, Any]:
+        event = told.event
+        found = self._fixed[event].copy()
+        _tell_facts(event, told.facts, found)
+        if told.seconds is not None:
+            found[v.EVENT_DURATION] = round(told.seconds, 6)
+        if told.error is not None:
+            found[v.EXCEPTION_TYPE], found[v.EXCEPTION_STACKTRACE] = told.error
+        if told.suppressed:
+            found[v.EVENT_SUPPRESSED] = told.suppressed
+        if event.source:
+            found.update(self._source(told.source))
+        if self._settings.ocsf:
+            found.update(ocsf_attributes(event, found, told.at))
+        return found
+
+    def _source(self, source: Source) -> Iterator[tuple[str, str]]:
+        address = told_address(source.address, self._settings.source_address)
+        if address:
+            yield v.CLIENT_ADDRESS, address
+        if self._settings.user_agent and source.user_agent:
+            yield v.USER_AGENT, told_agent(source.user_agent)
+
+    # Life cycle ---------------------------------------------------------------------------------------------
+
+    def flush(self, seconds: float = _COLLECTION_SECONDS) -> None:
+        """Wait until what is queued is emitted, but no longer than ``seconds``: the way out may be blocked."""
+        self.queue.wait(seconds)
+
+    def close(self) -> None:
+        """Emit what is queued and close the file; nothing is to be emitted afterwards."""
+        self.queue.stop(_EXIT_SECONDS)
+        if self._at_exit is not None:
+            atexit.unregister(self._at_exit)
+        if self._lines is not None:
+            self._lines.close()
+
+    def after_fork(self) -> None:
+        """Start with an empty queue in a forked child: the parent emits what happened in it."""
+        self.queue.after_fork()
+        for gate in self._gates.values():
+            gate.after_fork()
+        if self._lines is not None:
+            self._lines.after_fork()
+
+
+def _gates(settings: Settings) -> dict[Event, _Gate]:
+    """Return the gates of the events that may leave at all."""
+    least = SEVERITIES.get(settings.log_level)
+    gates = {}
+    for event in EVENTS.values():
+        chosen = settings.events.get(event.name, "")
+        level = chosen if chosen in SEVERITIES else event.level
+        number = SEVERITIES[level]
+        wanted = chosen == "on" or (least is not None and number >= least)
+        if wanted and chosen != "off":
+            share = settings.event_sampling if event.sampled else 1.0
+            gates[event] = _Gate((level, number), share, settings.event_rate)
+    return gates
+
+
+def _fixed(event: Event, settings: Settings) -> dict[str, Any]:
+    """Return the attributes that are the same each time."""
+    link = f"{settings.runbook}#{event.name}"
+    return {"event.name": event.name, v.EVENT_PRIORITY: event.priority, v.EVENT_RUNBOOK: link}
+
+
+def _tell_facts(event: Event, facts: Mapping[str, object], attributes: dict[str, Any]) -> None:
+    """Add what the facts of an operation say about an event."""
+    for fact, name in event.named:
+        value = facts.get(fact)
+        if value is None or value == "" or (value is False and fact not in _YES_OR_NO):
+            continue
+        if isinstance(value, bytes):
+            if any(value):
+                attributes[name] = value.hex()[:_DIGEST_CHARACTERS]
+        else:
+            attributes[name] = value.full if isinstance(value, ClientLabel) else value
+    status = facts.get("http_status")
+    if isinstance(status, str) and status.isdecimal() and status != "0":
+        attributes[v.HTTP_STATUS_CODE] = int(status)
+    if not event.sampled:
+        case = CASES.get(str(facts.get("case")))
+        if case is not None and case.security is not None:
+            attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
+
+
+def _error(error: BaseException) -> tuple[str, str]:
+    """Return the type of an exception and where it passed: files, lines, functions, nothing that it says or holds."""
+    frames = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        frames.append(f'File "{code.co_filename}", line {traceback.tb_lineno}, in {code.co_name}')
+        traceback = traceback.tb_next
+    return f"{type(error).__module__}.{type(error).__qualname__}", "\n".join(frames[-_MOST_FRAMES:])

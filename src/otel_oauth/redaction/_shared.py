@@ -1,0 +1,55 @@
+"""What spans, logs and metrics have in common: their attributes, and the resource and scope that they belong to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otel_oauth.redaction._redactor import Redactor
+
+_MOST = 1024
+_inspected: dict[int, Any] = {}
+
+
+def redact_attributes(owner: Any, redactor: Redactor, signal: str) -> None:  # noqa: ANN401 the SDK's
+    """Replace the attributes of ``owner`` that hold secrets, in the container where the SDK keeps them."""
+    try:
+        attributes = owner._attributes  # noqa: SLF001 `attributes` is a read-only view of it
+    except AttributeError:
+        attributes = owner.attributes
+    if not attributes:
+        return
+    container = getattr(attributes, "_dict", None)
+    # A copy: somebody may still set attributes of a span that has not ended, or that another thread uses.
+    changed = redactor.changes(dict(attributes) if container is None else container.copy(), signal)
+    if not changed:
+        return
+    if container is not None:
+        # Not through its own methods: it may be immutable by now.
+        container.update(changed)
+    else:
+        name = "_attributes" if hasattr(owner, "_attributes") else "attributes"
+        object.__setattr__(owner, name, {**attributes, **changed})
+
+
+def inspected(*origins: Any) -> bool:  # noqa: ANN401 resources and scopes of the SDK
+    """Tell whether all of these have been redacted."""
+    for origin in origins:  # noqa: SIM110 a generator costs more than the look
+        if id(origin) not in _inspected:
+            return False
+    return True
+
+
+def redact_origin(origin: Any, redactor: Redactor, signal: str) -> None:  # noqa: ANN401 a resource or a scope of the SDK
+    """Redact a resource or instrumentation scope, once: it belongs to many spans."""
+    if origin is None or id(origin) in _inspected:
+        return
+    redact_attributes(origin, redactor, signal)
+    if len(_inspected) >= _MOST:
+        _inspected.clear()
+    _inspected[id(origin)] = origin  # kept alive with its number
+
+
+def forget_origins() -> None:
+    """Inspect every resource and scope again."""
+    _inspected.clear()

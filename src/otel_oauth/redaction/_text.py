@@ -1,0 +1,153 @@
+"""Where the secrets in a text are, by name and by form: queries, forms, JSON, headers, reprs, JWTs, URLs.
+
+Every regular expression here takes linear time: each begins where its class of characters begins, and what follows a
+greedy part cannot match within it. The end of a value is found by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from itertools import islice
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from otel_oauth._seen import PIECE, SEEN, Mark, Region
+from otel_oauth.redaction._pairs import pairs
+from otel_oauth.redaction._policy import Found, Policy, looks_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SCHEME = re.compile(r"\b(?:bearer|basic|dpop|negotiate)\s{1,4}([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
+_FORMS = (
+    ("jwt", re.compile(r"(eyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]*){0,4})")),
+    ("password", re.compile(r"""://[^\s/@:?#"']{0,256}:([^\s/@?#"']{1,512})@""")),  # in a URL
+    ("request_uri", re.compile(r"""urn:ietf:params:oauth:request_uri:([^\s&"'<>,;]+)""")),  # RFC 9126
+)
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_OPAQUE = re.compile(r"[A-Za-z0-9_\-+/=.~]{20,}")
+_ID = re.compile(  # of a span, of a trace, both in a traceparent, a UUID
+    r"[0-9a-f]{16}|[0-9a-f]{32}|00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+_TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9_\-.~+/=]+")
+_MOST_ENCODED = 3
+_REPEATED = 8  # so many of the values that were found are looked for in the rest of the text
+
+
+def regions(text: str, policy: Policy) -> list[Region]:
+    """Return the parts of ``text`` to be replaced, in order and apart from each other."""
+    found = list(_in_plain(text, policy))
+    if "%" in text:
+        found.extend(_in_encoded(text, policy))
+    return _merged(found)
+
+
+def _in_plain(text: str, policy: Policy) -> Iterator[Region]:
+    readable: list[tuple[int, int]] = []
+    repeated: dict[str, Mark] = {}
+    for found in (*pairs(text, policy), *_by_form(text, policy)):
+        if not found.kind:
+            readable.append((found.start, found.end))
+            continue
+        value = unquote(found.value) if "%" in found.value else found.value
+        mark = SEEN.mark(found.kind, value)
+        yield Region(found.start, found.end, mark)
+        if len(found.value) >= PIECE and looks_secret(found.value):
+            repeated.setdefault(found.value, mark)
+    for region in (*_repetitions(text, repeated), *SEEN.find(text)):
+        around = bisect_right(readable, (region.start, 1 << 62)) - 1
+        if around < 0 or region.end > readable[around][1]:
+            yield region
+
+
+def _repetitions(text: str, values: dict[str, Mark]) -> Iterator[Region]:
+    """Yield the places where values that were found by a name stand once more, without one."""
+    for value, mark in islice(values.items(), _REPEATED):
+        yield from (Region(*match.span(), mark) for match in re.finditer(re.escape(value), text))
+
+
+def _in_encoded(text: str, policy: Policy) -> Iterator[Region]:
+    """Look at the text as it is after percent-decoding, as often as it can be decoded."""
+    starts: list[list[tuple[int, int]]] = []
+    decoded = text
+    for _ in range(_MOST_ENCODED):
+        decoded, offsets = _unquoted(decoded)
+        if not offsets:
+            return
+        starts.append(offsets)
+        for region in _in_plain(decoded, policy):
+            first, end = region.start, region.end
+            for table in reversed(starts):
+                first, end = _original(table, first), _original(table, end - 1, past=True)
+            yield Region(first, end, region.mark)
+
+
+def _unquoted(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Decode percent-encoded bytes one by one; return also where each of them was: (decoded place, original place)."""
+    parts: list[str] = []
+    offsets: list[tuple[int, int]] = []
+    place = done = 0
+    for match in _ESCAPE.finditer(text):
+        parts.append(text[done : match.start()])
+        place += match.start() - done
+        offsets.append((place, match.start()))
+        parts.append(chr(int(match.group(1), 16)))
+        place += 1
+        done = match.end()
+    parts.append(text[done:])
+    return "".join(parts), offsets
+
+
+def _original(offsets: list[tuple[int, int]], place: int, *, past: bool = False) -> int:
+    """Return where a character of the decoded text begins (with ``past``: ends) in the original one."""
+    index = bisect_right(offsets, (place, 1 << 62)) - 1
+    if index < 0:
+        return place + past
+    decoded, original = offsets[index]
+    if decoded == place:
+        return original + (3 if past else 0)
+    return original + 3 + (place - decoded - 1) + past
+
+
+def _merged(found: list[Region]) -> list[Region]:
+    found.sort(key=lambda region: (region.start, -region.end))
+    merged: list[Region] = []
+    for region in found:
+        if merged and region.start < merged[-1].end:
+            last = merged[-1]
+            # The name that a value came with tells more than what the ledger calls it.
+            merged[-1] = last._replace(end=max(last.end, region.end))
+        else:
+            merged.append(region)
+    return merged
+
+
+# By form --------------------------------------------------------------------------------------------------------------
+
+
+def _by_form(text: str, policy: Policy) -> Iterator[Found]:
+    for kind, expression in _FORMS:
+        for match in expression.finditer(text):
+            yield Found(*match.span(1), kind, match.group(1))
+    for match in _SCHEME.finditer(text):
+        if policy.strict or looks_secret(match.group(1)):
+            yield Found(*match.span(1), "authorization", match.group(1))
+    for prefix in policy.prefixes:
+        yield from _with_prefix(text, prefix)
+    if policy.strict:
+        for match in _OPAQUE.finditer(text):
+            value = match.group()
+            if looks_secret(value) and "/" not in value.strip("/") and not _ID.fullmatch(value):
+                yield Found(*match.span(), "opaque", value)
+
+
+def _with_prefix(text: str, prefix: str) -> Iterator[Found]:
+    place = text.find(prefix)
+    while place >= 0:
+        match = _TOKEN_CHARACTERS.match(text, place + len(prefix))
+        end = place + len(prefix)
+        if match is not None:
+            end = match.end()
+            yield Found(place, end, "custom", text[place:end])
+        place = text.find(prefix, end)

@@ -1,0 +1,193 @@
+"""Applications under ``opentelemetry-instrument``, through the Collector, to Prometheus, Loki and Zipkin."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pipeline_run import EVALUATION_SECONDS, SCRAPE_SECONDS, wait_until
+
+from demo.seeds import CLIENTS
+from otel_oauth.catalogue import DOCUMENTED, OWN
+from stack.queries import get
+
+if TYPE_CHECKING:
+    from pipeline_run import PipelineRun
+
+    from otel_oauth.catalogue import Metric
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+SECURITY_EVENTS = (
+    "oauth_refresh_token_reuse_detected",
+    "oauth_code_injection_attempt",
+    "oauth_integrity_violation",
+    "oauth_ownership_violation",
+    "pkce_replay_detected",
+    "oauth_code_reuse_detected",
+)
+ADDED = {"__name__", "job", "instance", "le"}
+EXPORT_SECONDS = 2
+HOST_MARGIN = 8
+"""Seconds that a busy machine may take beyond the intervals."""
+
+
+def sample_names(metric: Metric) -> list[str]:
+    """Return the names of the series of a metric."""
+    if metric.kind == "histogram":
+        return [f"{metric.name}_{suffix}" for suffix in ("bucket", "sum", "count")]
+    return [metric.name]
+
+
+def test_all_39_names_arrive_exactly_with_their_labels(pipeline: PipelineRun) -> None:
+    found = pipeline.prometheus.query('{job=~"demo-.*",__name__=~"(oauth|storage|provider_api)_.*"}')
+    expected = {name: metric for metric in DOCUMENTED for name in sample_names(metric)}
+    assert {series["metric"]["__name__"] for series in found} == set(expected)
+    wrong = [
+        series["metric"]
+        for series in found
+        if series["metric"].keys() - ADDED != set(expected[series["metric"]["__name__"]].label_names)
+    ]
+    assert wrong == []
+
+
+def test_our_own_metrics_arrive_too(pipeline: PipelineRun) -> None:
+    found = pipeline.prometheus.query('{job=~"demo-.*",__name__=~"otel_oauth_.*"}')
+    assert {series["metric"]["__name__"] for series in found} <= {metric.name for metric in OWN}
+    assert pipeline.prometheus.value("sum(otel_oauth_errors_total)") == 0
+
+
+def test_types_are_kept_but_for_the_ten_counters_without_the_suffix(pipeline: PipelineRun) -> None:
+    # of a counter OpenMetrics describes the family, whose name lacks the suffix of its samples
+    metadata = {name.removesuffix("_total"): found[0]["type"] for name, found in pipeline.prometheus.metadata().items()}
+    types = {metric.name: metadata[metric.name.removesuffix("_total")] for metric in DOCUMENTED}
+    unknown = {metric.name for metric in DOCUMENTED if metric.kind == "counter" and not metric.name.endswith("_total")}
+    assert len(unknown) == 10
+    assert types == {metric.name: "unknown" if metric.name in unknown else metric.kind for metric in DOCUMENTED}
+
+
+def test_buckets_are_the_documented_ones(pipeline: PipelineRun) -> None:
+    for metric in DOCUMENTED:
+        if metric.kind == "histogram":
+            series = pipeline.prometheus.query(f"count by (le) ({metric.name}_bucket)")
+            bounds = sorted(float(each["metric"]["le"]) for each in series)
+            assert bounds == [*metric.buckets, math.inf], metric.name
+
+
+def test_names_and_values_are_the_same_through_the_in_process_endpoint(pipeline: PipelineRun) -> None:
+    names = '__name__=~"(oauth|storage|provider_api)_.*"'
+    gauges = {metric.name for metric in DOCUMENTED if metric.kind == "gauge"}
+    for program in pipeline.applications.programs:
+        target = program.metrics_url.removeprefix("http://").removesuffix("/metrics")
+        scraped = values(pipeline, f'{{job="oauth-in-process",instance="{target}",{names}}}', gauges)
+        through = values(pipeline, f'{{job="{program.service}",{names}}}', gauges)
+        assert len(through) > 200
+        assert scraped == through
+    kinds = 'count by (__name__) ({job="oauth-in-process",__name__=~"(oauth|storage|provider_api)_.*"})'
+    found = {series["metric"]["__name__"] for series in pipeline.prometheus.query(kinds)}
+    assert found == {name for metric in DOCUMENTED for name in sample_names(metric)}
+
+
+def values(pipeline: PipelineRun, query: str, without: set[str]) -> dict[str, float]:
+    """Return counters and histograms by their names and labels, rounded as they are printed."""
+    return {
+        series_text(each["metric"]): round(float(each["value"][1]), 6)
+        for each in pipeline.prometheus.query(query)
+        if each["metric"]["__name__"] not in without
+    }
+
+
+def series_text(labels: dict[str, str]) -> str:
+    inner = ",".join(f"{name}={value}" for name, value in sorted(labels.items()) if name not in ADDED - {"le"})
+    return f"{labels['__name__']}{{{inner}}}"
+
+
+def test_the_metrics_of_others_are_translated_as_usual(pipeline: PipelineRun) -> None:
+    found = pipeline.prometheus.query('{job="demo-server",__name__=~"http_.*"}')
+    names = {series["metric"]["__name__"] for series in found}
+    assert any(name.endswith(("_seconds_count", "_milliseconds_count")) for name in names)
+    assert pipeline.prometheus.query('{job="demo-server",__name__=~"http_.*",otel_scope_name!=""}') == []
+
+
+@pytest.mark.parametrize("event", SECURITY_EVENTS)
+def test_each_security_event_leads_from_the_log_to_the_trace_to_the_exemplar_and_back(
+    pipeline: PipelineRun, event: str
+) -> None:
+    found = pipeline.loki.lines(f'{{service_name=~"demo-.*"}} | event_name="{event}"')
+    assert found, event
+    labels = found[0]["labels"]
+    assert {"service_name", "severity_text", "trace_id", "span_id", "oauth_case"} <= labels.keys()
+    assert labels["severity_text"] in ("WARN", "ERROR")
+    spans = pipeline.zipkin.trace(labels["trace_id"])
+    (span,) = [span for span in spans if span["id"] == labels["span_id"]]
+    assert span["tags"]["oauth.case"] == labels["oauth_case"]
+    ids = {line["labels"]["trace_id"] for line in found}
+    exemplars = pipeline.prometheus.exemplars('oauth_security_events_total{severity!="low"}')
+    joined = [exemplar for exemplar in exemplars if exemplar["labels"]["trace_id"] in ids]
+    assert joined, f"no exemplar of {event} leads to its trace"
+    back = pipeline.loki.lines(f'{{service_name=~"demo-.*"}} | trace_id="{joined[0]["labels"]["trace_id"]}"')
+    assert event in {line["labels"].get("event_name") for line in back}
+
+
+def test_as_many_events_as_the_metric_counts(pipeline: PipelineRun) -> None:
+    counted = pipeline.prometheus.value('sum(oauth_security_events_total{job=~"demo-.*",severity!="low"})')
+    pattern = "|".join(SECURITY_EVENTS)
+    logged = pipeline.loki.lines(f'{{service_name=~"demo-.*"}} | event_name=~"{pattern}"')
+    assert len(logged) == counted
+
+
+def test_index_labels_of_loki_are_few(pipeline: PipelineRun) -> None:
+    labels = set(get(f"{pipeline.loki.url}/loki/api/v1/labels")["data"])
+    assert labels <= {"service_name", "service_namespace", "deployment_environment_name", "severity_text"}
+    assert {"service_name", "severity_text"} <= labels
+
+
+def test_the_benign_twins_of_all_attacks_fire_nothing(pipeline: PipelineRun) -> None:
+    assert pipeline.alerts_before == []
+
+
+def test_the_first_attack_fires_within_one_evaluation(pipeline: PipelineRun) -> None:
+    assert pipeline.alert_after_first_attack["state"] == "firing"
+    assert pipeline.alert_after_first_attack["labels"]["job"] == "demo-server"
+    # recorded by a rule, seen by the alert of the next group: the same evaluation, or the one after it
+    most = EXPORT_SECONDS + SCRAPE_SECONDS + 2 * EVALUATION_SECONDS + HOST_MARGIN
+    assert pipeline.seconds_to_alert < most
+
+
+def test_the_attacks_fire_their_alerts_in_loki_too(pipeline: PipelineRun) -> None:
+    def firing() -> set[str]:
+        return {alert["labels"]["event_name"] for alert in pipeline.loki.alerts() if alert["state"] == "firing"}
+
+    wait_until(lambda: firing() >= set(SECURITY_EVENTS), 90, "all six alerts of Loki's ruler")
+
+
+def test_no_secret_is_anywhere(pipeline: PipelineRun) -> None:
+    """Tokens and client secrets of the run: in all three stores, the Collector's log, its queue and all logs."""
+    secrets = [client.secret for client in CLIENTS if client.secret] + stored_secrets(pipeline)
+    assert len(secrets) > 50
+    stores = {
+        "prometheus": json.dumps(pipeline.prometheus.query('{__name__=~".+"}'))
+        + json.dumps(pipeline.prometheus.exemplars('{__name__=~".+"}')),
+        "loki": json.dumps(pipeline.loki.lines('{service_name=~".+"}')),
+        "zipkin": json.dumps(pipeline.zipkin.traces(5000)),
+    }
+    for name, text in stores.items():
+        assert [secret for secret in secrets if secret in text] == [], name
+    for path in pipeline.stack.place.rglob("*"):
+        if path.is_file() and path.name != "database" and not path.name.startswith("database-"):
+            content = path.read_bytes()
+            assert [secret for secret in secrets if secret.encode() in content] == [], path
+
+
+def stored_secrets(pipeline: PipelineRun) -> list[str]:
+    """Return the tokens and codes that the server still stores."""
+    path = pipeline.stack.place / "applications" / "database"
+    found: list[Any] = []
+    with sqlite3.connect(path) as database:
+        found += database.execute("SELECT access_token FROM tokens").fetchall()
+        found += database.execute("SELECT refresh_token FROM tokens WHERE refresh_token IS NOT NULL").fetchall()
+        found += database.execute("SELECT code FROM codes").fetchall()
+    return [value for (value,) in found if value]

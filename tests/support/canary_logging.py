@@ -1,0 +1,19 @@
+"""Logging at DEBUG for the programs of tests/canary."""
+
+from __future__ import annotations
+
+import logging
+import os
+from urllib.parse import urlsplit
+
+
+def log_everything() -> None:
+    """Log at DEBUG to stderr, all but what the exporter's own requests say: exporting that would never end."""
+    logging.basicConfig(level=logging.DEBUG, format="%(levelname)s %(name)s %(message)s")
+    receiver = str(urlsplit(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")).port)
+
+    def of_the_application(record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        return receiver not in said and not said.startswith("Resetting dropped connection")
+
+    logging.getLogger("urllib3.connectionpool").addFilter(of_the_application)
