@@ -184,6 +184,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_program_without_the_instrumentation_is_named(tmp_path: Path) -> None:
     ports = free_ports({"port": 0, "metrics": 0})
     settings = {"OTEL_EXPORTER_PROMETHEUS_PORT": str(ports[1]), "OTEL_OAUTH_DISABLED": "true"}
@@ -194,6 +195,7 @@ def test_a_program_without_the_instrumentation_is_named(tmp_path: Path) -> None:
             Meters([program]).read()
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_start_is_named_with_its_words(tmp_path: Path) -> None:
     settings = {"OTEL_EXPORTER_PROMETHEUS_PORT": "1"}
     program = InstrumentedProgram("server", 0, ["--no-such-option"], settings, tmp_path / "server.log")

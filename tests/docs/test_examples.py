@@ -53,6 +53,7 @@ def login(directory: Path, address: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_first_login_works_without_telemetry(tmp_path: Path) -> None:
     with serving(tmp_path, "examples/first_login/server.py") as server:
         assert login(tmp_path, server) == LOGIN_SAYS

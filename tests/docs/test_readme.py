@@ -85,7 +85,9 @@ def test_every_other_command_is_run_by_these_tests() -> None:
 
 def test_the_wheels_in_the_install_command_have_these_extras() -> None:
     version = otel_oauth.__version__
-    found = dict(re.findall(rf"build/dist/(\w+)-{re.escape(version)}-py3-none-any\.whl\[([\w,-]+)\]", page("README.md")))
+    found = dict(
+        re.findall(rf"build/dist/(\w+)-{re.escape(version)}-py3-none-any\.whl\[([\w,-]+)\]", page("README.md"))
+    )
     places = {
         "otel_oauth": "",
         "otel_oauth_authlib": "instrumentation/authlib/",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,14 @@ ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
 RECORDED = {rule["record"]: rule for rule in rules() if "record" in rule}
 
 
-def cases() -> Iterator[tuple[str, bool]]:
-    for path in CASES:
-        for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]:
-            for case in test.get("alert_rule_test", ()):
-                yield case["alertname"], bool(case["exp_alerts"])
+@cache
+def cases() -> frozenset[tuple[str, bool]]:
+    return frozenset(
+        (case["alertname"], bool(case["exp_alerts"]))
+        for path in CASES
+        for test in yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)["tests"]
+        for case in test.get("alert_rule_test", ())
+    )
 
 
 def test_the_documented_rules_and_alerts_are_there() -> None:

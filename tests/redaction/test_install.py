@@ -28,6 +28,7 @@ def run(*command: str, program: str, **environment: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_redacts_from_the_beginning() -> None:
     (entry,) = entry_points(group="opentelemetry_pre_instrument", name="otel_oauth")
     assert entry.value == "otel_oauth._attach:pre_instrument"
