@@ -13,9 +13,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from otel_oauth._forks import living
 from otel_oauth.ledger import StoreError, private_directory, service_directory
 from otel_oauth.settings import service_key
-from otel_oauth.telemetry import _instances
 
 try:
     import fcntl
@@ -78,7 +78,7 @@ class Watch:
     def in_child(self) -> None:
         """Tell the maker when this forked child records its first OAuth operation."""
         self._lock = threading.Lock()
-        for telemetry in list(_instances):
+        for telemetry in list(living):
             _tell_first(telemetry.table, self._page)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,9 @@ from opentelemetry import _logs, metrics, trace  # noqa: PLC2701 the Logs API ha
 from opentelemetry import context as otel_context
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otel_oauth import _sdk_locks, kinds
 from otel_oauth import catalogue as c
+from otel_oauth import kinds
+from otel_oauth._forks import living
 from otel_oauth._guard import Guard
 from otel_oauth._version import __version__
 from otel_oauth.cells import Table
@@ -31,6 +31,7 @@ from otel_oauth.ledger import Kind, Ledger, store_at
 from otel_oauth.logs_pipeline import LogsPipeline
 from otel_oauth.operation import Operation
 from otel_oauth.postponed import Postponed
+from otel_oauth.providers import provider_name
 from otel_oauth.recorder import Recorder
 from otel_oauth.settings import Settings, service_key
 from otel_oauth.step import Step
@@ -97,7 +98,7 @@ class Telemetry:
         pipeline = LogsPipeline((SCOPE, __version__), logger_provider)
         self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
-        _instances.add(self)
+        living.add(self)
 
     def _open_ledger(self) -> Ledger:
         settings = self.settings
@@ -239,17 +240,8 @@ class Telemetry:
     def provider(self, name: str | None = None, url: str | None = None) -> str:
         """Return the label value of a provider: its registered name, else what its host is called."""
         if name is None:
-            name = self._host_name(url or "")
+            name = provider_name(url or "", self.settings.providers) or c.UNKNOWN
         return self.table.admit(c.PROVIDER, name)
-
-    def _host_name(self, url: str) -> str:
-        before, scheme, after = url.partition("://")
-        authority = after if scheme else before
-        authority = authority.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2].lower()
-        host = authority.partition(":")[0] if not authority.startswith("[") else authority.partition("]")[0] + "]"
-        named = self.settings.providers
-        found = named.get(authority) or named.get(host) or WELL_KNOWN_PROVIDERS.get(host)
-        return found or (host[:253] if host else c.UNKNOWN)
 
     def client(self, client_id: str | None, *, known: bool = True) -> str:
         """Return the label value of a client id: ``unknown`` unless the server's or the client's side knows it.
@@ -287,54 +279,6 @@ def _check_gauge(metric: Metric) -> None:
         raise ValueError(msg)
 
 
-WELL_KNOWN_PROVIDERS = {
-    "accounts.google.com": "google",
-    "oauth2.googleapis.com": "google",
-    "openidconnect.googleapis.com": "google",
-    "www.googleapis.com": "google",
-    "login.microsoftonline.com": "microsoft",
-    "graph.microsoft.com": "microsoft",
-    "github.com": "github",
-    "api.github.com": "github",
-    "gitlab.com": "gitlab",
-    "slack.com": "slack",
-    "graph.facebook.com": "facebook",
-    "www.facebook.com": "facebook",
-    "www.linkedin.com": "linkedin",
-    "api.linkedin.com": "linkedin",
-    "discord.com": "discord",
-    "accounts.spotify.com": "spotify",
-    "appleid.apple.com": "apple",
-    "login.salesforce.com": "salesforce",
-    "connect.stripe.com": "stripe",
-    "auth.atlassian.com": "atlassian",
-    "api.twitter.com": "x",
-    "api.x.com": "x",
-    "www.reddit.com": "reddit",
-    "oauth.reddit.com": "reddit",
-    "sts.googleapis.com": "google",
-    "securetoken.googleapis.com": "google",
-    "test.salesforce.com": "salesforce",
-    "api.instagram.com": "instagram",
-    "graph.instagram.com": "instagram",
-    "nid.naver.com": "naver",
-    "openapi.naver.com": "naver",
-    "kauth.kakao.com": "kakao",
-    "kapi.kakao.com": "kakao",
-    "id.twitch.tv": "twitch",
-    "api.twitch.tv": "twitch",
-    "api.dropboxapi.com": "dropbox",
-    "api.line.me": "line",
-    "api.amazon.com": "amazon",
-    "api.hubapi.com": "hubspot",
-    "api-m.paypal.com": "paypal",
-    "api.weixin.qq.com": "wechat",
-    "zoom.us": "zoom",
-}
-"""Hosts of well-known providers and the name that stands for them in the label ``provider``."""
-
-
-_instances: weakref.WeakSet[Telemetry] = weakref.WeakSet()
 _by_provider: dict[tuple[int, int, int], Telemetry] = {}
 _lock = threading.Lock()
 
@@ -368,38 +312,10 @@ def get_telemetry(
         return found
 
 
-_held: list[Recorder] = []
-_held_of_sdk: list[Any] = []
-
-
-def _meter_providers() -> list[object]:
-    return [telemetry.providers[0] or metrics.get_meter_provider() for telemetry in list(_instances)]
-
-
-def _before_fork() -> None:
-    # In the order in which a collection takes them: first the SDK's, then ours.
-    _held_of_sdk.extend(_sdk_locks.hold(_meter_providers()))
-    # A child must not inherit a lock of the SDK that our own thread holds in the middle of a record.
-    queues = [queue for telemetry in list(_instances) for queue in (telemetry.recorder, telemetry.emission.queue)]
-    _held.extend(queue for queue in queues if queue.recording.acquire(timeout=1.0))
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop().recording.release()
-    while _held_of_sdk:
-        _held_of_sdk.pop().release()
-
-
-def _after_fork_in_child() -> None:
+def _renew_lock() -> None:
     global _lock  # noqa: PLW0603 the parent may have held it
     _lock = threading.Lock()
-    _held.clear()
-    _held_of_sdk.clear()
-    _sdk_locks.renew(_meter_providers())
-    for telemetry in list(_instances):
-        telemetry.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(after_in_child=_renew_lock)

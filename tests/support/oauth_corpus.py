@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from otel_oauth.telemetry import WELL_KNOWN_PROVIDERS
+from otel_oauth.providers import WELL_KNOWN_PROVIDERS
 from otel_oauth_httpx.classify import classifier, refused
 from otel_oauth_httpx.endpoints import Endpoints
 from otel_oauth_httpx.responses import outcome

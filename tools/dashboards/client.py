@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.parts import JOB, Board, Panel, Row, Variable, increase, quantiles, rate, selected
+from dashboards.shared import REFRESH_DURATION, REFRESHES
 
 _PROVIDER = Variable("provider", "Provider", "label_values(provider_api_calls_total, provider)")
 _OF = {"provider": "=~$provider"}
@@ -53,12 +54,7 @@ BOARD = Board(
                     "From the redirect to the stored token, the user's own time included.",
                     unit="s",
                 ),
-                Panel(
-                    "Refreshes by outcome",
-                    "bars",
-                    ((increase("oauth_token_refresh_total", "status, reason"), "{{status}} {{reason}}"),),
-                    "Refreshes in five minutes.",
-                ),
+                REFRESHES,
                 Panel(
                     "PKCE states",
                     "lines",
@@ -114,13 +110,7 @@ BOARD = Board(
                     thresholds=((None, "green"), (0.5, "red")),
                     limits=(0, 1),
                 ),
-                Panel(
-                    "Refresh duration",
-                    "lines",
-                    quantiles("oauth_token_refresh_duration_seconds"),
-                    "How long a refresh takes.",
-                    unit="s",
-                ),
+                REFRESH_DURATION,
             ),
         ),
         Row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.parts import Board, Panel, Row, increase, quantiles, rate, selected
+from dashboards.shared import REFRESH_DURATION, REFRESHES
 
 _RATIO = ((None, "red"), (95, "yellow"), (98, "green"))
 _BUDGET = ((None, "red"), (0, "orange"), (0.5, "green"))
@@ -86,20 +87,8 @@ BOARD = Board(
                     "From the redirect to the stored token, the user's own time included.",
                     unit="s",
                 ),
-                Panel(
-                    "Token Refresh Duration (p50, p95, p99)",
-                    "lines",
-                    quantiles("oauth_token_refresh_duration_seconds"),
-                    "How long a refresh takes; an alert fires when p95 is above 2 s.",
-                    unit="s",
-                    thresholds=((None, "green"), (2, "red")),
-                ),
-                Panel(
-                    "Refreshes by outcome and reason",
-                    "bars",
-                    ((increase("oauth_token_refresh_total", "status, reason"), "{{status}} {{reason}}"),),
-                    "Refreshes in five minutes.",
-                ),
+                REFRESH_DURATION,
+                REFRESHES,
                 Panel(
                     "Active tokens",
                     "lines",

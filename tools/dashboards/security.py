@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dashboards.parts import Board, Panel, Row, increase, selected
+from dashboards.shared import LIMITED, PKCE_FAILURES
 
 _NONE = ((None, "green"), (1, "red"))
 _EVENTS = (
@@ -88,18 +89,8 @@ BOARD = Board(
                     ((increase("oauth_pkce_validations_total", "status, reason"), "{{status}} {{reason}}"),),
                     "Checks of states (client) and verifiers (server) in five minutes.",
                 ),
-                Panel(
-                    "PKCE failures by method",
-                    "bars",
-                    ((increase("oauth_pkce_validation_failed", "method"), "{{method}}"),),
-                    "Failed checks in five minutes; none means that the client sent no challenge.",
-                ),
-                Panel(
-                    "Limited requests",
-                    "bars",
-                    ((increase("oauth_rate_limit_exceeded", "limiter_type"), "{{limiter_type}}"),),
-                    "Requests over a limit in five minutes.",
-                ),
+                PKCE_FAILURES,
+                LIMITED,
                 Panel(
                     "Revocations by reason",
                     "bars",

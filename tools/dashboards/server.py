@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.parts import JOB, Board, Panel, Row, Variable, increase, quantiles, rate, selected
+from dashboards.parts import JOB, Board, Panel, Row, Variable, increase, quantiles, rate
+from dashboards.shared import LIMITED, PKCE_FAILURES, STORE_DURATION, STORED
 
 _CLIENT = Variable(
     "client_id",
@@ -94,18 +95,8 @@ BOARD = Board(
                     ),
                     "Codes and refresh tokens presented again, in five minutes.",
                 ),
-                Panel(
-                    "PKCE failures",
-                    "bars",
-                    ((increase("oauth_pkce_validation_failed", "method"), "{{method}}"),),
-                    "Failed checks in five minutes.",
-                ),
-                Panel(
-                    "Limited requests",
-                    "bars",
-                    ((increase("oauth_rate_limit_exceeded", "limiter_type"), "{{limiter_type}}"),),
-                    "Requests over a limit in five minutes.",
-                ),
+                PKCE_FAILURES,
+                LIMITED,
             ),
         ),
         Row(
@@ -118,20 +109,11 @@ BOARD = Board(
                     "Calls into the application's store a second.",
                     unit="ops",
                 ),
-                Panel(
-                    "Duration by operation (p95)",
-                    "lines",
-                    (quantiles("storage_operation_duration_milliseconds", "operation")[1],),
-                    "How long 95 % of the calls take at the most.",
-                    unit="ms",
-                ),
+                STORE_DURATION,
                 Panel(
                     "What is stored",
                     "bargauge",
-                    tuple(
-                        (f"max by (job) ({selected(f'storage_{what}_count')})", f"{what} {{{{job}}}}")
-                        for what in ("tokens", "refresh_tokens", "families", "flows", "clients")
-                    ),
+                    STORED,
                     "From the application's count callbacks, or what this service has seen since it started.",
                 ),
             ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dashboards.parts import Board, Panel, Row, increase, quantiles, rate, selected
+from dashboards.parts import Board, Panel, Row, increase, rate, selected
+from dashboards.shared import STORE_DURATION, STORED
 
 _COUNTS = ("tokens", "refresh_tokens", "families", "flows", "clients")
 
@@ -40,10 +41,7 @@ BOARD = Board(
                 Panel(
                     "Stored",
                     "lines",
-                    tuple(
-                        (f"max by (job) ({selected(f'storage_{what}_count')})", f"{what} {{{{job}}}}")
-                        for what in _COUNTS
-                    ),
+                    STORED,
                     "Over time.",
                     width=12,
                 ),
@@ -92,13 +90,7 @@ BOARD = Board(
                     ((increase("storage_operation_total", "operation", result="error"), "{{operation}}"),),
                     "Calls that raised, in five minutes.",
                 ),
-                Panel(
-                    "Duration by operation (p95)",
-                    "lines",
-                    (quantiles("storage_operation_duration_milliseconds", "operation")[1],),
-                    "How long 95 % of the calls take at the most.",
-                    unit="ms",
-                ),
+                STORE_DURATION,
             ),
         ),
     ),

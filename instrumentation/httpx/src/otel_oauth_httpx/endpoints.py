@@ -2,7 +2,7 @@
 
 Learned ones come from discovery documents, from the challenges of refusals and from registrations. Whoever serves those
 may be hostile. What they say is therefore believed of their own origin only, or of a host that stands for the same
-provider (:data:`otel_oauth.telemetry.WELL_KNOWN_PROVIDERS`, ``OTEL_OAUTH_PROVIDERS``): nobody gives a name to requests
+provider (:data:`otel_oauth.providers.WELL_KNOWN_PROVIDERS`, ``OTEL_OAUTH_PROVIDERS``): nobody gives a name to requests
 that go elsewhere. The table is bounded: if it is full, an entry goes that nothing was sent to, else the one that was
 used least recently; an entry that nothing was sent to for a day is not believed any more.
 """

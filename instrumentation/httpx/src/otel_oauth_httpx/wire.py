@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_oauth import kinds, provider_errors
 from otel_oauth.operation import Operation, current_operation
-from otel_oauth.telemetry import WELL_KNOWN_PROVIDERS
+from otel_oauth.providers import WELL_KNOWN_PROVIDERS
 from otel_oauth_httpx import bodies
 from otel_oauth_httpx.classify import classifier, refused
 from otel_oauth_httpx.discovery import Attempts

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from otel_oauth import vocabulary
 from otel_oauth.catalogue import PROVIDER_ERRORS
-from otel_oauth.telemetry import WELL_KNOWN_PROVIDERS
+from otel_oauth.providers import WELL_KNOWN_PROVIDERS
 from otel_oauth_httpx.challenges import oauth_challenge
 from otel_oauth_httpx.classify import classifier, refused
 from otel_oauth_httpx.endpoints import Endpoints
