@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console
 
 from demo import evidence, logins, redacted, report, terminal, visitors
+from demo.feed import Feed
 from demo.performance import perform
 from demo.programs import DemoError, InstrumentedProgram, free_ports
 from demo.readings import Meters
@@ -101,7 +102,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         with running(options, receiver.endpoint, place) as programs:
             server, client = programs
             console.print(f"authorization server {server.url}, web application {client.url}", style="dim")
-            with terminal.Board(console) as board:
+            with terminal.Board(console, Feed(receiver.logs)) as board:
                 world = World(server.url, client.url, RACE_WINDOW)
                 performance = perform(world, Meters(programs), programs, board.show)
             if options.keep:

@@ -173,6 +173,7 @@ def environment() -> dict[str, str]:
         "OTEL_METRIC_EXPORT_INTERVAL": "5000",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
         "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "OTEL_BLRP_SCHEDULE_DELAY": "200",
         "OTEL_EXPORTER_PROMETHEUS_HOST": HOST,
         "OTEL_OAUTH_PROVIDERS": f"{HOST}=demo",
     }

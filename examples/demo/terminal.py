@@ -6,11 +6,12 @@ import re
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from rich.console import CONSOLE_SVG_FORMAT, Console
+from rich.console import CONSOLE_SVG_FORMAT, Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from demo.feed import SHOWN
 from demo.traffic import SCENARIOS
 from demo.wording import PROGRAMS, Movement, families, milliseconds, movements, total
 from otel_oauth.catalogue import DOCUMENTED
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from demo.evidence import Event, Summary, Verdict
+    from demo.feed import Feed
     from demo.logins import Login
     from demo.performance import Outcome, Performance
     from demo.scenario import Scenario
@@ -44,10 +46,14 @@ FRAME = 8
 
 
 class Board:
-    """The live table; without a terminal a line for each scenario."""
+    """The live table over the newest events; without a terminal a line for each scenario and for each warning.
 
-    def __init__(self, console: Console) -> None:
+    :param feed: the events; they arrive some tenths of a second after what they tell of.
+    """
+
+    def __init__(self, console: Console, feed: Feed) -> None:
         self._console = console
+        self._feed = feed
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> Board:  # noqa: PYI034 Self is not in Python 3.10
@@ -64,10 +70,16 @@ class Board:
     def show(self, performance: Performance, scenario: Scenario) -> None:
         """Show the state after the newest reading."""
         done = performance.outcomes and performance.outcomes[-1].scenario is scenario
+        told = self._feed.newest()
         if self._live is not None:
-            self._live.update(counters(performance, scenario, self._console.height - FRAME), refresh=True)
-        elif done:
+            table = counters(performance, scenario, self._console.height - FRAME - SHOWN)
+            self._live.update(Group(table, *(event.line for event in self._feed.last)), refresh=True)
+            return
+        if done:
             self._console.print(outcome_line(performance.outcomes[-1]), soft_wrap=True)
+        for event in told:
+            if event.level in {"WARN", "ERROR"}:
+                self._console.print(Text("          ").append_text(event.line), soft_wrap=True)
 
 
 def counters(performance: Performance, scenario: Scenario, height: int) -> Table:
