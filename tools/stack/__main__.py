@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from stack import BUILD, StackError
@@ -18,6 +19,7 @@ from stack.page import Page, serve
 from stack.panels import Sources
 from stack.pipeline import HOST, USUAL, Stack, port
 from stack.queries import Loki, Prometheus
+from stack.sheets import sheets
 from stack.traffic import Applications
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stack", description="The telemetry pipeline on this machine.")
     parser.add_argument("--build-only", action="store_true", help="build what is missing, and end")
     parser.add_argument("--once", action="store_true", help="end when all panels have data, instead of serving")
+    parser.add_argument("--pictures", type=Path, help="also write a picture of each dashboard into this directory")
     parser.add_argument("--page-port", type=int, default=0, help="where the page of panels is served")
     for name, usual in USUAL.items():
         parser.add_argument(f"--{name}-port", type=int, default=0, help=f"instead of {usual}, or a free one")
@@ -76,6 +79,9 @@ def run(options: argparse.Namespace) -> int:
         page = Page(BUILD / "page", sources, {"Zipkin": stack.zipkin_url, "Prometheus's API": stack.prometheus_url})
         _wait_for_data(page, stack)
         say(f"everything is there after {time.monotonic() - began:.0f} s")
+        if options.pictures is not None:
+            for picture in sheets(page.drawn, options.pictures):
+                say(f"  {picture}")
         if options.once:
             return 1 if wrong or page.without_data else 0
         server = serve(BUILD / "page", HOST, page_port)

@@ -44,6 +44,7 @@ class Page:
         self._links = links
         self._dashboards_in = dashboards_in
         self.without_data: list[Panel] = []
+        self.drawn: list[tuple[str, Path]] = []
 
     def render(self) -> int:
         """Draw every panel and write the page; return how many panels there are."""
@@ -60,6 +61,7 @@ class Page:
                 draw(panel, data, self._place / name)
                 shown.append((panel, name))
         self.without_data = missing
+        self.drawn = [(panel.dashboard, self._place / name) for panel, name in shown]
         (self._place / "index.html").write_text(self._html(shown), encoding="utf-8")
         return len(shown)
 
