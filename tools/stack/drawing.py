@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
-    from stack.panels import Data, Panel
+    from stack.panels import Data, Panel, Series
 
 SIZE = (5.2, 2.6)
 DOTS_PER_INCH = 100
@@ -102,10 +104,10 @@ def _bars(axes: Axes, panel: Panel, data: Data) -> None:
 
 def _over_time(axes: Axes, panel: Panel, data: Data) -> None:
     largest = sorted(data.series, key=lambda item: -max((v for _, v in item[1] if not math.isnan(v)), default=0))
-    for legend, points in largest[:MOST_SERIES]:
-        times = [datetime.fromtimestamp(at, timezone.utc) for at, _ in points]
-        marker = "." if len(points) == 1 else ""
-        axes.plot(times, [value for _, value in points], label=legend[:40] or panel.title, lw=1.2, marker=marker)  # type: ignore[arg-type]  # matplotlib takes datetimes
+    if panel.bars:
+        _stacked(axes, panel, largest[:MOST_SERIES])
+    else:
+        _curves(axes, panel, largest[:MOST_SERIES])
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=timezone.utc))  # type: ignore[no-untyped-call]  # matplotlib says no types here
     axes.yaxis.set_major_formatter(lambda value, _position: amount(value, panel.unit))
     axes.tick_params(labelsize=6)
@@ -113,3 +115,29 @@ def _over_time(axes: Axes, panel: Panel, data: Data) -> None:
     axes.grid(visible=True, alpha=0.25, lw=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=5, loc="upper left", frameon=False, ncols=2 if len(largest) > 4 else 1)  # noqa: PLR2004 as many fit in one column
+
+
+def _curves(axes: Axes, panel: Panel, series: Sequence[Series]) -> None:
+    for legend, points in series:
+        times = [datetime.fromtimestamp(at, timezone.utc) for at, _ in points]
+        axes.plot(
+            times,  # type: ignore[arg-type]  # matplotlib takes datetimes
+            [value for _, value in points],
+            label=legend[:40] or panel.title,
+            lw=1.2,
+            marker="." if len(points) == 1 else "",
+            color=COLOURS.get(panel.colour(legend) or ""),
+        )
+
+
+def _stacked(axes: Axes, panel: Panel, series: Sequence[Series]) -> None:
+    moments = sorted({at for _, points in series for at, _ in points})
+    times = [datetime.fromtimestamp(at, timezone.utc) for at in moments]
+    width = timedelta(seconds=0.8 * min((b - a for a, b in pairwise(moments)), default=10))
+    below = [0.0] * len(moments)
+    for legend, points in series:
+        known = dict(points)
+        heights = [0.0 if math.isnan(value) else value for value in (known.get(at, 0.0) for at in moments)]
+        colour = COLOURS.get(panel.colour(legend) or "")
+        axes.bar(times, heights, width=width, bottom=below, label=legend[:40] or panel.title, color=colour)  # type: ignore[arg-type]  # matplotlib takes datetimes and times
+        below = [low + height for low, height in zip(below, heights, strict=True)]

@@ -45,6 +45,12 @@ class Panel:
     thresholds: tuple[tuple[float | None, str], ...]
     queries: tuple[Query, ...]
     description: str = ""
+    bars: bool = False
+    colours: tuple[tuple[str, str], ...] = ()
+
+    def colour(self, legend: str) -> str | None:
+        """Return the colour that a series with this legend has of its own."""
+        return next((colour for pattern, colour in self.colours if re.search(pattern, legend)), None)
 
 
 @dataclass
@@ -100,6 +106,14 @@ def _panel(dashboard: str, panel: Mapping[str, Any]) -> Panel:
         tuple((step.get("value"), step["color"]) for step in steps),
         tuple(_query(panel, target) for target in panel["targets"]),
         panel.get("description", ""),
+        defaults.get("custom", {}).get("drawStyle") == "bars",
+        tuple(
+            (override["matcher"]["options"].strip("/"), each["value"]["fixedColor"])
+            for override in panel.get("fieldConfig", {}).get("overrides", ())
+            if override["matcher"]["id"] == "byRegexp"
+            for each in override["properties"]
+            if each["id"] == "color"
+        ),
     )
 
 
