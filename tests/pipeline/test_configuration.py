@@ -44,6 +44,22 @@ def test_a_role_without_a_place_for_a_signal_is_refused(binaries: Path) -> None:
     assert "forward/" in done.stderr
 
 
+@pytest.mark.stack
+@pytest.mark.parametrize("name", ["loki.yaml", "loki-s3.yaml"])
+def test_loki_takes_its_configuration(binaries: Path, name: str, tmp_path: Path) -> None:
+    command = [str(binaries / "loki"), "-verify-config", "-config.expand-env=true"]
+    settings = {"LOKI_DATA": str(tmp_path), "LOKI_RULES": str(COLLECTOR / "loki" / "rules")}
+    done = subprocess.run(
+        [*command, f"-config.file={COLLECTOR / 'loki' / name}"],
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("files", COMBINATIONS.values(), ids=COMBINATIONS)
 def test_everything_from_outside_is_limited_and_redacted_first(files: tuple[str, ...]) -> None:
     settings = merged(files)

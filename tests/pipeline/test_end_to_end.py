@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,13 @@ from pipeline_run import EVALUATION_SECONDS, SCRAPE_SECONDS, wait_until
 
 from demo.seeds import CLIENTS
 from otel_oauth.catalogue import DOCUMENTED, OWN
+from stack.page import Page
+from stack.panels import Sources, dashboards
 from stack.queries import get
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline_run import PipelineRun
 
     from otel_oauth.catalogue import Metric
@@ -191,3 +196,26 @@ def stored_secrets(pipeline: PipelineRun) -> list[str]:
         found += database.execute("SELECT refresh_token FROM tokens WHERE refresh_token IS NOT NULL").fetchall()
         found += database.execute("SELECT code FROM codes").fetchall()
     return [value for (value,) in found if value]
+
+
+def test_every_panel_of_the_dashboards_has_data(pipeline: PipelineRun, tmp_path: Path) -> None:
+    page = Page(tmp_path, Sources(pipeline.prometheus, pipeline.loki), {})
+
+    def complete() -> bool:
+        return page.render() > 0 and not page.without_data
+
+    wait_until(complete, 90, "data in every panel")
+
+
+def test_every_variable_of_the_dashboards_has_values(pipeline: PipelineRun) -> None:
+    queries = {
+        variable["query"]
+        for dashboard in dashboards()
+        for variable in dashboard["templating"]["list"]
+        if variable["type"] == "query"
+    }
+    assert len(queries) >= 3
+    for query in queries:
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
+        assert found is not None, query
+        assert pipeline.prometheus.query(f"group by ({found[2]}) ({found[1]})"), query
