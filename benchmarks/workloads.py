@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -207,6 +208,7 @@ class AsyncRefresh(HttpxRefresh):
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        weakref.finalize(self, self.loop.close)
         super().__init__()
 
     def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
