@@ -71,6 +71,7 @@ sys.exit(not make_venv.main(["build/never-made"]))
 NO_EXPORTER = "import sys; sys.modules['opentelemetry.exporter.prometheus'] = None; import otel_oauth.prometheus"
 
 PROVOKED = {
+    "ledger in Redis cannot": (INSTRUMENT.format(""), {"OTEL_OAUTH_LEDGER": "redis://127.0.0.1:1/0"}),
     "OTEL_OAUTH_RACE_WINDOW must": (INSTRUMENT.format(""), {"OTEL_OAUTH_RACE_WINDOW": "soon"}),
     "OTEL_OAUTH_RACEWINDOW is": (INSTRUMENT.format(""), {"OTEL_OAUTH_RACEWINDOW": "10"}),
     "there is no setting": (INSTRUMENT.format("window=10"), {}),
