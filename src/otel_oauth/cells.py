@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_oauth.catalogue import LABEL_OVERFLOW, OTHER, UNKNOWN, Label, Metric
+from otel_oauth.durations import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,8 +39,7 @@ class Cell:
 class Table:
     """The counters of one set of providers.
 
-    :param metrics: the catalogue entries of kind ``counter``; other kinds use :meth:`attributes` for their
-        bounded labels.
+    :param metrics: the catalogue entries; of histograms the table has the series, see :meth:`durations`.
     :param caps: the highest number of values of each capped label.
     """
 
@@ -51,7 +51,7 @@ class Table:
         self._counters: dict[Metric, dict[Key, Cell]] = {
             metric: {} for metric in self._metrics if metric.kind == "counter"
         }
-        self._attributes: dict[Metric, dict[Key, dict[str, str]]] = {
+        self._histograms: dict[Metric, dict[Key, Durations]] = {
             metric: {} for metric in self._metrics if metric.kind == "histogram"
         }
         self._admitted: dict[str, set[str]] = {cap: set() for cap in caps}
@@ -82,14 +82,16 @@ class Table:
             if context is not None:
                 cell.context = context
 
-    def attributes(self, metric: Metric, key: Key) -> dict[str, str]:
-        """Return the attributes of a histogram's series, bounded like a counter's; the same dict each time."""
-        known = self._attributes[metric]
+    def durations(self, metric: Metric, key: Key) -> Durations:
+        """Return a histogram's series, its label values bounded like a counter's; the same object each time."""
+        known = self._histograms[metric]
         found = known.get(key)
         if found is None:
             with self._lock:
                 key = self._bounded(metric, key)
-                found = known.setdefault(key, dict(zip(metric.label_names, key, strict=True)))
+                found = known.get(key)
+                if found is None:
+                    found = known[key] = Durations(dict(zip(metric.label_names, key, strict=True)))
         return found
 
     def admit(self, label: Label, value: str) -> str:
@@ -157,3 +159,6 @@ class Table:
             for cell in cells.values():
                 cell.value = 0
                 cell.context = None
+        for series in self._histograms.values():
+            for durations in series.values():
+                durations.after_fork()

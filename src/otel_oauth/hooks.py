@@ -215,27 +215,34 @@ class HookSet:
     # Calling ------------------------------------------------------------------------------------------------
 
     def _wrapper(self, hook: Hook) -> Callable[..., Any]:
-        guard = self.telemetry.guard
-        begin, after = hook.begin, hook.after
+        begin, drive, after = hook.begin, hook.drive, hook.after
+        leave = self._leave
 
         def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
             if not self.active or (not in_operation() and _suppressed()):
                 return wrapped(*args, **kwargs)
             call = Call(self, instance, args, kwargs)
-            if hook.drive is not None:
-                return hook.drive(call, wrapped(*args, **kwargs))
+            if drive is not None:
+                return drive(call, wrapped(*args, **kwargs))
             if begin is not None:
-                operation = guard.run("hook", _started, begin, call)
-                if operation is None and not call.watched:
+                observed = False
+                try:
+                    operation = call.operation = begin(call)
+                    if operation is not None:
+                        operation.start()
+                    observed = operation is not None or call.watched
+                except Exception as error:  # noqa: BLE001 what Guard.run does, without the calls: each hook comes by here
+                    self.telemetry.guard.stopped("hook", error)
+                if not observed:
                     return wrapped(*args, **kwargs)
             try:
                 result = wrapped(*args, **kwargs)
             except BaseException as error:
-                guard.run("hook", _left, call, after, None, error)
+                leave(call, after, None, error)
                 raise
             if type(result) in _GOING_ON:
                 return self._going_on(call, after, result)
-            guard.run("hook", _left, call, after, result, None)
+            leave(call, after, result, None)
             return result
 
         return wrapper
@@ -264,7 +271,15 @@ class HookSet:
         return result
 
     def _leave(self, call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
-        self.telemetry.guard.run("hook", _left, call, after, result, error)
+        try:
+            try:
+                if after is not None:
+                    after(call, result, error)
+            finally:
+                if call.operation is not None:
+                    call.operation.end(error)
+        except Exception as ours:  # noqa: BLE001 as in the wrapper
+            self.telemetry.guard.stopped("hook", ours)
 
 
 def _named(module: str, path: str) -> Any:  # noqa: ANN401 whatever has that name
@@ -300,17 +315,3 @@ class _ours(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # noqa: N801 gene
 
     def __reduce_ex__(self, protocol: Any) -> str:  # noqa: ANN401 as pickle calls it
         return str(self.__qualname__)
-
-
-def _started(begin: Begin, call: Call) -> Operation | None:
-    call.operation = begin(call)
-    return None if call.operation is None else call.operation.start()
-
-
-def _left(call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
-    try:
-        if after is not None:
-            after(call, result, error)
-    finally:
-        if call.operation is not None:
-            call.operation.end(error)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", default=None)
 
+enter = _current.set
+"""Make an operation the current one of this context; returns what :meth:`Operation.suspend` gives back."""
+
 _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
 
 
@@ -46,6 +49,14 @@ def current_operation() -> Operation | None:
 def in_operation() -> bool:
     """Tell cheaply whether the context is one of an operation, be it one that has just ended."""
     return _current.get() is not None
+
+
+def operation_within(kind: OperationKind) -> Operation | None:
+    """Return the innermost operation of ``kind`` that is under way in this context, or ``None``."""
+    operation = _current.get()
+    while operation is not None and (operation.kind is not kind or operation._ended):  # noqa: SLF001 as below
+        operation = operation.parent
+    return operation
 
 
 def _living(operation: Operation | None) -> Operation | None:
@@ -246,14 +257,12 @@ class Operation:
 
     def _record_all(self, seconds: float, error: BaseException | None) -> None:
         """Apply the moves of kind and case, and tell the events that they are."""
-        exemplar, case = self._sampled_context(), self.case
-        happened = self._apply(self.kind.moves, seconds, exemplar)
-        if case is not None:
-            happened += self._apply(case.moves, seconds, exemplar)
-            if case.event is not None:
-                happened.append(case.event)
+        case, facts = self.case, self.facts
+        happened = self._apply(self.kind.moves if case is None else self.kind.moves + case.moves, seconds)
+        if case is not None and case.event is not None:
+            happened.append(case.event)
         for occurrence in self.kind.occurrences:
-            if occurrence.happened(self.facts):
+            if occurrence.happened(facts):
                 happened.append(occurrence.event)
         if happened:
             self._tell(happened, seconds, error)
@@ -294,9 +303,9 @@ class Operation:
         sampled = trace.get_current_span().get_span_context().trace_flags.sampled
         return otel_context.get_current() if sampled else None
 
-    def _apply(self, moves: tuple[Move, ...], seconds: float, exemplar: Context | None) -> list[Event]:
+    def _apply(self, moves: tuple[Move, ...], seconds: float) -> list[Event]:
         """Apply the moves whose condition holds, and return the events that they are."""
-        facts, telemetry = self.facts, self.telemetry
+        facts, telemetry, exemplar = self.facts, self.telemetry, self._sampled_context()
         happened: list[Event] = []
         add = telemetry.table.add
         for move in moves:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from otel_oauth.operation import Operation, current_operation
+from otel_oauth.operation import Operation, current_operation, enter
 
 if TYPE_CHECKING:
     from otel_oauth.catalogue import Metric
@@ -23,7 +23,7 @@ class Step(Operation):
     def start(self) -> Operation:
         """Start the clock and make this the current operation of the context."""
         self.parent = current_operation()
-        self.resume()
+        self._entered = enter(self)
         self._began = perf_counter()
         return self
 
@@ -34,29 +34,32 @@ class Step(Operation):
         self._ended = True
         seconds = perf_counter() - self._began
         self.suspend()
-        self.telemetry.guard.run("operation", self._record, seconds, error)
+        try:
+            self._record(seconds, error)
+        except Exception as ours:  # noqa: BLE001 what Guard.run does, without the call: there are many steps in a request
+            self.telemetry.guard.stopped("operation", ours)
 
     def _record(self, seconds: float, error: BaseException | None) -> None:
+        facts, parent, telemetry = self.facts, self.parent, self.telemetry
         if error is not None:
-            self.facts["result"] = "error"
+            facts["result"] = "error"
         if self._nested:
             seconds = max(0.0, seconds - self._nested)
-        if self.parent is not None:
-            self.parent._nested += seconds  # noqa: SLF001 the same class
-        exemplar, telemetry = self._sampled_context(), self.telemetry
-        happened = []
-        for metric, key, counts, event in _step_rows(self.kind, *self.facts.items()):
+        if parent is not None:
+            parent._nested += seconds  # noqa: SLF001 the same class
+        exemplar, happened = self._sampled_context(), None
+        for metric, key, counts, event in _step_rows(self.kind, *facts.items()):
             if not counts:
                 telemetry.record(metric, key, seconds, exemplar)
                 continue
             telemetry.table.add(metric, key, exemplar)
             if event is not None:
-                happened.append(event)
-        if happened:
-            if self.parent is not None:
+                happened = event
+        if happened is not None:
+            if parent is not None:
                 # Whose request it was: a step knows only itself.
-                self.facts = {**self.parent.facts, **self.facts}
-            self._tell(happened, seconds, error)
+                self.facts = {**parent.facts, **facts}
+            self._tell([happened], seconds, error)
 
 
 @lru_cache(maxsize=256)

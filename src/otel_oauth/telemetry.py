@@ -25,6 +25,7 @@ from otel_oauth._version import __version__
 from otel_oauth.cells import Table
 from otel_oauth.client_label import ClientLabel
 from otel_oauth.counts import Counts
+from otel_oauth.durations import BOUND
 from otel_oauth.emission import Emission
 from otel_oauth.events import PKCE_CLEANED, Seen
 from otel_oauth.ledger import Kind, Ledger, store_at
@@ -144,7 +145,13 @@ class Telemetry:
     def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
         """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
         histogram, scale = self._histograms[metric]
-        self.recorder.add(histogram.record, seconds * scale, self.table.attributes(metric, key), context)
+        series = self.table.durations(metric, key)
+        series.pending.append((seconds * scale, context))
+        if not series.queued:
+            series.queued = True
+            self.recorder.add(series.record, histogram)
+        elif len(series.pending) > BOUND:
+            series.record(histogram)
 
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))

@@ -135,13 +135,13 @@ def test_a_cap_of_zero_switches_the_label_off() -> None:
     assert observed(table, c.AUTHORIZATION_STARTED) == {("other",): 1}
 
 
-def test_the_attributes_of_a_histogram_are_bounded_and_the_same_dict_each_time() -> None:
+def test_the_series_of_a_histogram_are_bounded_and_the_same_object_each_time() -> None:
     table = make_table()
     table.admit(c.PROVIDER, "google")
-    first = table.attributes(c.FLOW_DURATION, ("google", "success"))
-    assert first == {"provider": "google", "status": "success"}
-    assert table.attributes(c.FLOW_DURATION, ("google", "success")) is first
-    assert table.attributes(c.FLOW_DURATION, ("evil", "'; --")) == {"provider": "other", "status": "other"}
+    first = table.durations(c.FLOW_DURATION, ("google", "success"))
+    assert first.attributes == {"provider": "google", "status": "success"}
+    assert table.durations(c.FLOW_DURATION, ("google", "success")) is first
+    assert table.durations(c.FLOW_DURATION, ("evil", "'; --")).attributes == {"provider": "other", "status": "other"}
 
 
 def test_a_forked_child_starts_from_zero_but_keeps_the_series() -> None:

@@ -49,7 +49,7 @@ def test_a_flood_reaches_the_stated_number_of_series_and_does_not_pass_it(metric
         (*(table._admitted[label.cap] if label.cap else label.values), "unknown" if label.cap else VALUES[0], "other")
         for label in metric.labels
     ]
-    feed = table.add if metric.kind == "counter" else table.attributes
+    feed = table.add if metric.kind == "counter" else table.durations
     for key in product(*legal):
         feed(metric, key)
     width = len(metric.labels)
@@ -59,7 +59,9 @@ def test_a_flood_reaches_the_stated_number_of_series_and_does_not_pass_it(metric
         shifted = VALUES[number:] + VALUES[:number]
         for key in zip(*(VALUES, shifted, VALUES)[:width], strict=True):
             feed(metric, key)
-    series = {tuple(a.values()) for a in table._attributes.get(metric, {}).values()} or set(table._counters[metric])
+    series = {tuple(d.attributes.values()) for d in table._histograms.get(metric, {}).values()} or set(
+        table._counters[metric]
+    )
     assert len(series) == metric.max_series(CAPS)
 
 
@@ -77,13 +79,13 @@ def test_a_flood_takes_no_memory() -> None:
     tracemalloc.start()
     for value in values[:10]:
         table.admit(c.CLIENT_ID, value)
-    table.attributes(c.PROVIDER_DURATION, ("x", "x"))
+    table.durations(c.PROVIDER_DURATION, ("x", "x"))
     before = _held_by_the_table()
     for value in values:
         table.add(c.AUTHORIZATION_STARTED, (value,))
         table.admit(c.CLIENT_ID, value)
     for value in values[::10]:
-        table.attributes(c.PROVIDER_DURATION, (value, value))
+        table.durations(c.PROVIDER_DURATION, (value, value))
     grown = _held_by_the_table() - before
     tracemalloc.stop()
     # Some freed tuples stay with the interpreter; a series for each value would be twenty times as much.

@@ -110,7 +110,7 @@ class LedgerBase:
         return self._store.transact(change)
 
     def _get(self, kind: Kind, digest: bytes) -> Entry | None:
-        found = self._store.use(lambda store: store.get(kind, digest))
+        found = self._store.get(kind, digest)
         try:
             return None if found is None else still_in_flight(Entry.unpack(found))
         except struct.error as error:

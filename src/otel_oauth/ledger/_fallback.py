@@ -70,6 +70,15 @@ class Fallback:
             self._lose(store, error)
         return self.transact(change)
 
+    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+        """Return a record from the store in force; see :class:`Store`."""
+        store = self.current
+        try:
+            return store.get(kind, digest)
+        except StoreError as error:
+            self._lose(store, error)
+        return self.current.get(kind, digest)
+
     def use(self, act: Callable[[Store], T]) -> T:
         """Return what ``act`` reads from the store in force; it must not change a record."""
         store = self.current

@@ -10,7 +10,7 @@ from otel_oauth.hooks import Call, Hook
 from otel_oauth.vocabulary import CLIENT_ERROR
 from otel_oauth_authlib import configuration
 from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
-from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request, form_parameter
+from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request, form_parameter, notes_of
 from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def _token_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the applic
 
 
 def _token_about_to_be_revoked(call: Call) -> None:
-    operation, notes = endpoint_operation(), endpoint_request()
+    operation = endpoint_operation()
+    notes = notes_of(operation)
     if operation is None or notes is None or operation.facts.get("endpoint") != "revocation":
         return
     notes.revoking = True
@@ -45,7 +46,8 @@ def _token_about_to_be_revoked(call: Call) -> None:
 
 
 def _token_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    operation, notes = endpoint_operation(), endpoint_request()
+    operation = endpoint_operation()
+    notes = notes_of(operation)
     if operation is None or notes is None or notes.revoked_before:
         return
     if operation.facts.get("endpoint") == "revocation":

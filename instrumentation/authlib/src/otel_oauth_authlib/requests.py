@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds
-from otel_oauth.operation import Operation, current_operation
+from otel_oauth.operation import operation_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_oauth.hooks import Call
     from otel_oauth.judge import CodePresented, RefreshPresented
+    from otel_oauth.operation import Operation
 
 
 @dataclass
@@ -53,17 +55,17 @@ class EndpointRequest:
     error: str = ""
 
 
-def endpoint_operation() -> Operation | None:
-    """Return the operation of the endpoint request that is under way in this context, or ``None``."""
-    operation = current_operation()
-    while operation is not None and operation.kind is not kinds.ENDPOINT:
-        operation = operation.parent
-    return operation
+endpoint_operation = partial(operation_within, kinds.ENDPOINT)
+"""Return the operation of the endpoint request that is under way in this context, or ``None``."""
 
 
 def endpoint_request() -> EndpointRequest | None:
     """Return the notes of the endpoint request that is under way in this context, or ``None``."""
-    operation = endpoint_operation()
+    return notes_of(operation_within(kinds.ENDPOINT))
+
+
+def notes_of(operation: Operation | None) -> EndpointRequest | None:
+    """Return the notes of an endpoint's operation."""
     notes = None if operation is None else operation.local
     return notes if isinstance(notes, EndpointRequest) else None
 
@@ -75,7 +77,8 @@ def client_known(call: Call, client_id: object) -> None:
     telemetry = call.telemetry
     telemetry.ledger.know_client(client_id)
     label = telemetry.client(client_id)
-    operation, notes = endpoint_operation(), endpoint_request()
+    operation = endpoint_operation()
+    notes = notes_of(operation)
     if operation is not None and notes is not None:
         notes.queried_client = client_id
         operation.facts["client_id"] = label

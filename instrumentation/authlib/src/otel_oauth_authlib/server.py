@@ -19,8 +19,8 @@ from otel_oauth_authlib.requests import (
     EndpointRequest,
     client_known,
     endpoint_operation,
-    endpoint_request,
     id_of,
+    notes_of,
 )
 from otel_oauth_authlib.storage import storage_hook
 
@@ -37,7 +37,8 @@ def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applic
 
 
 def _client_authenticated(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's
-    notes, operation = endpoint_request(), endpoint_operation()
+    operation = endpoint_operation()
+    notes = notes_of(operation)
     request = call.argument(0, "request")
     if operation is not None and operation.facts.get("endpoint") == "token" and redaction.installed():
         # Authlib has read the form by now, to find the grant.
@@ -53,7 +54,8 @@ def _client_authenticated(call: Call, result: Any, error: BaseException | None) 
 
 
 def _request_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
-    notes, operation = endpoint_request(), endpoint_operation()
+    operation = endpoint_operation()
+    notes = notes_of(operation)
     if notes is not None and operation is not None and error is None:
         notes.request = result
         # The integrations of Flask and Django keep the framework's request; a server of one's own is given it.
@@ -69,7 +71,8 @@ def _responded(call: Call, _result: Any, _error: BaseException | None) -> None: 
 
 
 def _error_responded(call: Call) -> None:
-    notes, operation = endpoint_request(), endpoint_operation()
+    operation = endpoint_operation()
+    notes = notes_of(operation)
     error = call.argument(1, "error")
     if notes is not None and operation is not None:
         notes.error = str(getattr(error, "error", ""))
@@ -131,7 +134,7 @@ def _adopt_cached_client_auth(call: Call) -> None:
 
 def begin_endpoint(call: Call, endpoint: str, method: str = "POST") -> Operation | None:
     """Open the operation of an endpoint request, unless the same server already answers one in this context."""
-    around = endpoint_request()
+    around = notes_of(endpoint_operation())
     if around is not None and around.server is call.instance:
         return None
     adopt(call)
