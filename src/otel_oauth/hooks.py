@@ -23,7 +23,7 @@ import wrapt
 from opentelemetry import context as otel_context
 
 from otel_oauth._entered import MANAGERS, observe_entry
-from otel_oauth.operation import Operation, in_operation
+from otel_oauth.operation import Operation, innermost
 
 if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
@@ -219,7 +219,7 @@ class HookSet:
         leave = self._leave
 
         def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
-            if not self.active or (not in_operation() and _suppressed()):
+            if not self.active or (innermost() is None and _suppressed()):
                 return wrapped(*args, **kwargs)
             call = Call(self, instance, args, kwargs)
             if drive is not None:

@@ -61,7 +61,7 @@ def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case |
         # The other one of two simultaneous requests may have redeemed it since.
         entry = ledger.look_again(presented.sighting, Kind.CODE).entry or entry
     if entry is not None and presented.client_id:
-        same = entry.owner == ledger.digest(b"client", presented.client_id)
+        same = entry.owner == ledger.client_digest(presented.client_id)
         # In flight is provisional: for another client the code is not redeemed yet.
         if entry.status == Status.REDEEMED or (same and entry.status == Status.REDEEMING):
             return _code_replayed(entry, presented, race_window, same=same)
@@ -120,7 +120,7 @@ def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> 
     again = ledger.look_again(sighting)
     entry = again.entry
     if entry is not None and presented.client_id:
-        same = entry.owner == ledger.digest(b"client", presented.client_id)
+        same = entry.owner == ledger.client_digest(presented.client_id)
         lost = entry.status == Status.REDEEMING and same and not accepted and not presented.found
         turned = entry.status == Status.ROTATED or lost
         if turned:

@@ -37,6 +37,9 @@ _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", defa
 enter = _current.set
 """Make an operation the current one of this context; returns what :meth:`Operation.suspend` gives back."""
 
+innermost = _current.get
+"""Return the innermost operation of this context, be it one that has just ended, or ``None``: without a call of ours."""
+
 _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
 
 
@@ -44,11 +47,6 @@ def current_operation() -> Operation | None:
     """Return the innermost operation that is under way in this context, or ``None``."""
     operation = _current.get()
     return operation if operation is None or not operation._ended else _living(operation)  # noqa: SLF001 as below
-
-
-def in_operation() -> bool:
-    """Tell cheaply whether the context is one of an operation, be it one that has just ended."""
-    return _current.get() is not None
 
 
 def operation_within(kind: OperationKind) -> Operation | None:
@@ -307,10 +305,9 @@ class Operation:
         """Apply the moves whose condition holds, and return the events that they are."""
         facts, telemetry, exemplar = self.facts, self.telemetry, self._sampled_context()
         happened: list[Event] = []
-        add = telemetry.table.add
+        add, known = telemetry.table.add, facts.get
         for move in moves:
-            when = move.when
-            if when is not None and not facts.get(when):
+            if move.when is not None and not known(move.when):
                 continue
             key = move.literal
             if key is None:

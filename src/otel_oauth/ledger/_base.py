@@ -24,6 +24,9 @@ _SECRETS = {b"code": "code", b"token": "token", b"state": "state"}
 MEMORY_SECONDS = 24 * 3600.0
 """How long a code or state is remembered after it was issued, so that a replay is told from a forgery."""
 
+_MOST_DIGESTS, _LONGEST_KEPT = 1024, 128
+"""Client ids whose digests are kept, and their length: they come again and again, and anybody can make up new ones."""
+
 _CLIENT_LIFETIME = 30 * 24 * 3600.0
 _CLIENT_RENEWAL = 24 * 3600.0
 _FLIGHT_SECONDS = 60.0
@@ -82,6 +85,7 @@ class LedgerBase:
         self._store = Fallback(store, self._lost)
         self._refresh_lifetime = refresh_lifetime
         self._clients: dict[bytes, float] = {}
+        self._digests: dict[tuple[bytes, str], bytes] = {}
         self._ran_out: list[bytes] = []
 
     def _lost(self) -> None:
@@ -96,12 +100,23 @@ class LedgerBase:
 
     def digest(self, space: bytes, value: str) -> bytes:
         """Return the keyed digest of ``value`` (16 bytes); ``space`` keeps kinds of values apart."""
-        digest = blake2b(
-            value.encode("utf-8", "surrogatepass"), key=self._store.current.key, digest_size=16, person=space
-        ).digest()
+        key = self._store.current.key
+        digest = blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=16, person=space).digest()
         if SEEN.active and space in _SECRETS:
-            SEEN.key = self._store.current.key
+            SEEN.key = key
             SEEN.learn(_SECRETS[space], value, digest)
+        return digest
+
+    def client_digest(self, client_id: str) -> bytes:
+        """Return the keyed digest of a client's id."""
+        key = self._store.current.key
+        digest = self._digests.get((key, client_id))
+        if digest is None:
+            digest = self.digest(b"client", client_id)
+            if len(client_id) <= _LONGEST_KEPT:
+                if len(self._digests) >= _MOST_DIGESTS:
+                    self._digests.clear()
+                self._digests[key, client_id] = digest
         return digest
 
     # The store ----------------------------------------------------------------------------------------------
@@ -125,7 +140,7 @@ class LedgerBase:
 
     def know_client(self, client_id: str) -> None:
         """Remember a client that the application's store returned or registered."""
-        digest = self.digest(b"client", client_id)
+        digest = self.client_digest(client_id)
         now = time.time()
         if self._clients.get(digest, 0.0) > now:
             return
@@ -137,7 +152,7 @@ class LedgerBase:
 
     def forget_client(self, client_id: str) -> None:
         """Forget a client that was deleted."""
-        digest = self.digest(b"client", client_id)
+        digest = self.client_digest(client_id)
         self._clients.pop(digest, None)
         self._transact(lambda txn: txn.delete(Kind.CLIENT, digest))
 

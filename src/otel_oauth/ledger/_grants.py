@@ -50,7 +50,7 @@ class Grants(LedgerBase):
             method=_METHODS.get(method, _METHODS["other"]),
             issued_at=now,
             expires_at=now + lifetime,
-            owner=self.digest(b"client", client_id),
+            owner=self.client_digest(client_id),
             family=digest,
             place=self.digest(b"host", redirect_host),
             trace_id=span.trace_id.to_bytes(16, "big"),
@@ -112,7 +112,7 @@ class Grants(LedgerBase):
         now = time.time()
         access = self.digest(b"token", access_token)
         refresh = self.digest(b"token", refresh_token) if refresh_token else None
-        owner = self.digest(b"client", client_id)
+        owner = self.client_digest(client_id)
         access_until = now + _bounded(UNKNOWN_LIFETIME if expires_in is None else expires_in)
 
         gone = (self.digest(b"token", replaced) if isinstance(replaced, str) else replaced) if replaced else None
@@ -219,7 +219,7 @@ class Grants(LedgerBase):
         """Tell whether a token is known and belongs to another client."""
         digest = self.digest(b"token", token)
         owner = self._transact(lambda txn: _owner(txn, digest))
-        return owner is not None and owner != self.digest(b"client", client_id)
+        return owner is not None and owner != self.client_digest(client_id)
 
     def retire(self, access_token: str) -> None:
         """Take an access token out of the count of active ones: it was replaced or revoked."""

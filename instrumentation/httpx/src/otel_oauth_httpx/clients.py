@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from otel_oauth.operation import in_operation
+from otel_oauth.operation import innermost
 from otel_oauth_httpx.wire import HOP
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _sync_hook(wire: Wire, original: Send) -> Send:
     @functools.wraps(original)
     def send(client: Any, request: Any) -> Any:  # noqa: ANN401 the HTTP client's
         recognised, sent = classify(request), None
-        if recognised is not None or HOP in request.extensions or in_operation():
+        if recognised is not None or HOP in request.extensions or innermost() is not None:
             sent = wire.begin(request, recognised, asynchronous=False)
         if sent is None:
             began = perf_counter()
@@ -145,7 +145,7 @@ def _async_hook(wire: Wire, original: Send) -> Send:
     @functools.wraps(original)
     async def send(client: Any, request: Any) -> Any:  # noqa: ANN401 the HTTP client's
         recognised, sent = classify(request), None
-        if recognised is not None or HOP in request.extensions or in_operation():
+        if recognised is not None or HOP in request.extensions or innermost() is not None:
             sent = wire.begin(request, recognised, asynchronous=True)
         if sent is None:
             began = perf_counter()
