@@ -70,7 +70,7 @@ class Places:
             instrument: Any = getattr(histogram, "_real_instrument", histogram)
             consumer = instrument._measurement_consumer  # noqa: SLF001 the module's purpose
             storages = tuple(consumer._reader_storages.values())  # noqa: SLF001 as above
-            if not getattr(instrument, "_is_enabled", bool)():
+            if hasattr(instrument, "_is_enabled") and not instrument._is_enabled():  # noqa: SLF001 as above
                 raise OtherwiseError
             if storages != self._storages or not all(place.stands() for place in self._places):
                 self._exemplars = _takes_exemplars(consumer)
