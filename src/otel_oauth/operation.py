@@ -38,7 +38,7 @@ enter = _current.set
 """Make an operation the current one of this context; returns what :meth:`Operation.suspend` gives back."""
 
 innermost = _current.get
-"""Return the innermost operation of this context, be it one that has just ended, or ``None``: without a call of ours."""
+"""Return the innermost operation of this context, be it one that has just ended, or ``None``; no frame of ours."""
 
 _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
 
@@ -190,11 +190,6 @@ class Operation:
         self.telemetry.guard.run("operation", self._finish, now - self._began, error)
         if self._context is not None:
             self.telemetry.guard.run("operation", self.span.end, ended_at)
-
-    def abandon(self) -> None:
-        """Leave without recording anything: it turned out that there was no operation. Its span is not exported."""
-        self.suspend()
-        self._ended = True
 
     # Facts --------------------------------------------------------------------------------------------------
 

@@ -97,7 +97,6 @@ def test_it_is_recorded_once_however_often_it_is_ended(recording: Any, refresh: 
     operation.end()
     operation.end(ValueError())
     operation.complete()
-    operation.abandon()
     assert recording.moved() == REFRESHED
     assert len(recording.spans()) == 1
 
@@ -132,14 +131,6 @@ def test_a_deferred_operation_can_be_entered_again(recording: Any, refresh: Call
     with operation:
         pass
     assert recording.moved() == REFRESHED
-
-
-def test_an_abandoned_operation_records_nothing(recording: Any, refresh: Callable[[], Operation]) -> None:
-    with refresh() as operation:
-        operation.abandon()
-        clean()
-    operation.complete()
-    assert (recording.moved(), recording.spans()) == ({}, [])
 
 
 def test_a_context_can_be_given_back_and_taken_again(refresh: Callable[[], Operation]) -> None:

@@ -1,16 +1,33 @@
-"""Every test of a plugin also checks that what was told as an event and what was counted agree."""
+"""A provider at the other end of real HTTP; and each test checks that what was told and what was counted agree."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
 from agreement import Agreement
+from authlib_provider import Provider
 
 from otel_oauth.testing import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def running_provider() -> Iterator[Provider]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    provider = Provider()
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def provider(running_provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    running_provider.reset()
+    return running_provider
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import httpx2
 import pytest
-from authlib_provider import Provider
 
 from otel_oauth.testing import Capture
 from otel_oauth_httpx import HttpxOAuthInstrumentor
@@ -18,20 +17,6 @@ if TYPE_CHECKING:
 
 collect_ignore = [] if find_spec("mcp") else ["test_mcp_client.py"]
 """The MCP SDK has no version as old as the oldest httpx that is supported."""
-
-
-@pytest.fixture(scope="package")
-def running_provider() -> Iterator[Provider]:
-    provider = Provider()
-    yield provider
-    provider.close()
-
-
-@pytest.fixture
-def provider(running_provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
-    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    running_provider.reset()
-    return running_provider
 
 
 @pytest.fixture

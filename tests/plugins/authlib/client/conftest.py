@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,21 +24,6 @@ if TYPE_CHECKING:
 
 VERIFIER = "v" * 50
 SESSIONS: dict[str, Any] = {"requests": OAuth2Session, "httpx": OAuth2Client, "async": AsyncOAuth2Client}
-
-
-@pytest.fixture(scope="session")
-def running_provider() -> Iterator[Provider]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    provider = Provider()
-    yield provider
-    provider.close()
-
-
-@pytest.fixture
-def provider(running_provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
-    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
-    running_provider.reset()
-    return running_provider
 
 
 @pytest.fixture

@@ -376,7 +376,8 @@ class OAuthServer:
 def _attributes() -> dict[tuple[type, str], Any]:
     """Return every attribute of every class of Authlib that is loaded."""
     modules = [module for name, module in list(sys.modules.items()) if name.startswith("authlib.")]
-    classes = {cls for module in modules for cls in vars(module).values() if isinstance(cls, type)}
+    # By type(): isinstance would ask an object that stands for another, as Django's settings before they are made.
+    classes = {cls for module in modules for cls in vars(module).values() if issubclass(type(cls), type)}
     ours = (cls for cls in classes if cls.__module__.startswith("authlib."))
     return {(cls, name): value for cls in ours for name, value in vars(cls).items()}
 
