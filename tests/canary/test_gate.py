@@ -7,115 +7,25 @@ a gate that cannot fail guards nothing.
 from __future__ import annotations
 
 import base64
-import os
+import json
 import secrets
-import signal
-import socket
-import subprocess
-import sys
-import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
 from canaries import Canaries, forms
+from canary_programs import Program, Run, environment, files, free_port
 from canary_visits import Visits
 from otlp_grpc import GrpcReceiver
 
 from otel_oauth.testing import OtlpReceiver
 
-HERE = Path(__file__).parent
-SUPPORT = HERE.parent / "support"
-INSTRUMENT = Path(sys.executable).with_name("opentelemetry-instrument")
-EVERYTHING = ".*"
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def environment(canary_seed: str, service: str, directory: Path, **more: str) -> dict[str, str]:
-    """Return an environment in which the stock instrumentations say all that they can."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    sides = ("CLIENT_REQUEST", "CLIENT_RESPONSE", "SERVER_REQUEST", "SERVER_RESPONSE")
-    headers = {f"OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_{side}": EVERYTHING for side in sides}
-    return {
-        **kept,
-        **headers,
-        "CANARY_SEED": canary_seed,
-        "PYTHONPATH": str(SUPPORT),
-        "PYTHONWARNINGS": "ignore",
-        "AUTHLIB_INSECURE_TRANSPORT": "1",
-        "NO_PROXY": "127.0.0.1",
-        "OTEL_SERVICE_NAME": service,
-        "OTEL_TRACES_EXPORTER": "console,otlp",
-        "OTEL_METRICS_EXPORTER": "console,otlp",
-        "OTEL_LOGS_EXPORTER": "console,otlp",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true",
-        "OTEL_PYTHON_LOG_CORRELATION": "true",
-        "OTEL_PYTHON_LOG_LEVEL": "debug",
-        "OTEL_LOG_LEVEL": "debug",
-        "OTEL_METRIC_EXPORT_INTERVAL": "60000",
-        "OTEL_SEMCONV_STABILITY_OPT_IN": "http/dup",
-        "OTEL_OAUTH_LEDGER": f"host:{directory / service}",
-        "OTEL_OAUTH_RAISE_INTERNAL_ERRORS": "0",
-        **more,
-    }
-
-
-@dataclass
-class Program:
-    """A program of this directory under ``opentelemetry-instrument``; its output goes to files."""
-
-    names: tuple[str, ...]
-    env: dict[str, str]
-    directory: Path
-    program: str = "program.py"
-    started: float = field(default_factory=time.monotonic)
-
-    def __enter__(self) -> Program:  # noqa: PYI034 Self is not in Python 3.10
-        self.out = (self.directory / f"{self.env['OTEL_SERVICE_NAME']}.out").open("w+b")
-        self.err = (self.directory / f"{self.env['OTEL_SERVICE_NAME']}.err").open("w+b")
-        command = [str(INSTRUMENT), sys.executable, str(HERE / self.program), *self.names]
-        self.process = subprocess.Popen(command, env=self.env, stdout=self.out, stderr=self.err)
-        return self
-
-    @property
-    def url(self) -> str:
-        """The address, as soon as the program has said its port."""
-        while time.monotonic() < self.started + 40 and self.process.poll() is None:
-            for line in Path(self.out.name).read_text(errors="replace").splitlines():
-                if line.isdecimal():
-                    return f"http://127.0.0.1:{line}"
-            time.sleep(0.05)
-        pytest.fail(f"{self.names} did not start: {Path(self.err.name).read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        """Interrupt the program, so that it exports what it has."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
-
-    def __exit__(self, *_error: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.out.close()
-        self.err.close()
-
-    def written(self) -> bytes:
-        """Return what it wrote to stdout and stderr."""
-        return Path(self.out.name).read_bytes() + b"\n" + Path(self.err.name).read_bytes()
-
-
-@dataclass
-class Run:
-    """One run: the secrets, and what left the processes."""
-
-    canaries: Canaries
-    left: bytes
-    receiver: OtlpReceiver
-
-    def leaks(self) -> set[str]:
-        return self.canaries.found_in(self.left)
+NOT_IN_USE = "django,fastapi,starlette"
+"""Stock instrumentations without a part in the short form: they import their frameworks at start."""
 
 
 def run_in_one_process(directory: Path, redaction: str) -> Run:
@@ -124,18 +34,13 @@ def run_in_one_process(directory: Path, redaction: str) -> Run:
     canaries = Canaries(seed)
     with OtlpReceiver() as receiver:
         more = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_OAUTH_REDACTION": redaction}
+        more["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = NOT_IN_USE
         env = environment(seed, f"both-{redaction}", directory, **more)
         with Program(("server", "shop"), env, directory) as program:
             Visits(canaries, program.url + "/server", program.url + "/shop").everything()
             program.stop()
             left = [program.written(), *files(directory)]
         return Run(canaries, b"\n".join([*left, receiver.raw()]), receiver)
-
-
-def files(directory: Path) -> list[bytes]:
-    """Return what was written to the ledger, and to any other file."""
-    output = (".out", ".err")
-    return [path.read_bytes() for path in directory.rglob("*") if path.is_file() and path.suffix not in output]
 
 
 @pytest.fixture(scope="module")
@@ -154,10 +59,8 @@ def test_no_secret_leaves_a_process(redacted: Run) -> None:
 
 def test_the_gate_was_looking_at_everything(redacted: Run) -> None:
     """The stock instrumentations and every logger were at work, and their secrets were replaced, not their lines."""
-    spans, logs = redacted.receiver.spans(), redacted.receiver.logs()
-    scopes = {span["scope"]["name"].removeprefix("opentelemetry.instrumentation.") for span in spans}
-    assert {"flask", "httpx", "requests", "otel_oauth"} <= scopes
-    loggers = {record["scope"]["name"] for record in logs}
+    assert {"flask", "httpx", "requests", "otel_oauth"} <= redacted.scopes()
+    loggers = {record["scope"]["name"] for record in redacted.receiver.logs()}
     assert {"authlib.oauth2.rfc6749.grants.authorization_code", "httpcore.http11", "urllib3.connectionpool"} <= loggers
     assert {"website", "shop", "werkzeug"} <= loggers
     exposed = redacted.left.decode(errors="replace")
@@ -225,11 +128,6 @@ def run_apart(directory: Path, redaction: str, *, grpc: bool, shop: Program | st
         return Run(canaries, b"\n".join(left), receiver)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("shop", ["program.py", "async_shop.py"])
@@ -259,3 +157,105 @@ def test_every_form_of_a_secret_is_searched_for() -> None:
         assert not canaries.found_in(text[: length - 1].encode())
     surrounded = base64.b64encode(f"x{secret}y".encode())
     assert canaries.found_in(surrounded)
+
+
+# Servers that are nobody's library: Django, Starlette, WSGI ----------------------------------------------------------
+
+
+def run_by_hand(directory: Path, redaction: str) -> Run:
+    """Drive a server and a client that were written by hand, three times, each in another framework."""
+    seed = secrets.token_hex(16)
+    canaries = Canaries(seed)
+    with OtlpReceiver() as receiver:
+        more = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_OAUTH_REDACTION": redaction}
+        env = environment(seed, "by-hand", directory, **more, DJANGO_SETTINGS_MODULE="canary_django")
+        with Program((), env, directory, program="by_hand.py") as program:
+            threaded, starlette = program.urls(2)
+            for url in (f"{threaded}/django", f"{threaded}/wsgi", starlette):
+                Visits(canaries, f"{url}/server", f"{url}/shop").of_every_server()
+            program.stop()
+            left = [program.written(), *files(directory)]
+        for kind in ("code", "access_token", "refresh_token", "cookie", "state", "verifier"):
+            canaries.expect(kind, 100)
+        return Run(canaries, b"\n".join([*left, receiver.raw()]), receiver)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_secret_leaves_servers_written_by_hand(tmp_path: Path) -> None:
+    run = run_by_hand(tmp_path, "on")
+    assert run.leaks() == set()
+    assert {"django", "starlette", "wsgi", "httpx", "otel_oauth"} <= run.scopes()
+    exposed = run.left.decode(errors="replace")
+    for kind in (
+        "code",
+        "state",
+        "access_token",
+        "refresh_token",
+        "code_verifier",
+        "client_secret",
+        "cookie",
+        "password",
+    ):
+        assert f"[redacted:{kind}:" in exposed
+    for line in ("logged in: <[redacted:access_token:", "looking for <[redacted:code:", "renewed to <[redacted:"):
+        assert line in exposed, "known by its value alone, because httpx sent or got it"
+    assert "uninspected" not in exposed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_servers_written_by_hand_leak_without_redaction(tmp_path: Path) -> None:
+    kinds = {leak.partition(" ")[0] for leak in run_by_hand(tmp_path, "off").leaks()}
+    assert kinds >= {
+        "code",
+        "state",
+        "verifier",
+        "access_token",
+        "refresh_token",
+        "client_secret",
+        "password",
+        "cookie",
+    }
+
+
+# The client of the MCP SDK -------------------------------------------------------------------------------------------
+
+
+def run_agent(directory: Path, redaction: str) -> Run:
+    """Let an agent log in by itself, with the MCP SDK's own server in its process."""
+    seed = secrets.token_hex(16)
+    canaries = Canaries(seed)
+    notes = directory / "notes.json"
+    left = directory / "left"
+    left.mkdir()
+    with OtlpReceiver() as receiver:
+        more = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_OAUTH_REDACTION": redaction}
+        env = environment(seed, "agent", left, **more, CANARY_NOTES=str(notes))
+        with Program((), env, left, program="agent.py") as program:
+            assert program.process.wait(120) == 0, program.written()[-3000:]
+            written = [program.written(), *files(left)]
+        for kind, values in json.loads(notes.read_text()).items():
+            for value in values:
+                canaries.also(kind, value)
+        for kind in ("code", "access_token", "refresh_token", "id_token", "forged_state", "forged_code"):
+            canaries.expect(kind, 20)
+        return Run(canaries, b"\n".join([*written, receiver.raw()]), receiver)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_secret_leaves_an_agent(tmp_path: Path) -> None:
+    run = run_agent(tmp_path, "on")
+    assert run.leaks() == set()
+    exposed = run.left.decode(errors="replace")
+    for line in ("answered 200, holding <[redacted:", "Invalid refresh response", "OAuth flow error"):
+        assert line in exposed
+    assert "uninspected" not in exposed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_agent_leaks_without_redaction(tmp_path: Path) -> None:
+    kinds = {leak.partition(" ")[0] for leak in run_agent(tmp_path, "off").leaks()}
+    assert kinds >= {"code", "state", "access_token", "refresh_token", "forged_state"}

@@ -16,6 +16,8 @@ from stack import COLLECTOR
 from stack.kubernetes import manifests
 from stack.pipeline import merged
 
+pytestmark = pytest.mark.timeout(300)  # the first time, modules with schemas are fetched
+
 SCHEMAS = COLLECTOR / "build" / "schemas"
 COMPOSE = COLLECTOR / "compose.yaml"
 OPERATOR = "github.com/open-telemetry/opentelemetry-operator"

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sqlite3
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +14,9 @@ from pipeline_run import EVALUATION_SECONDS, SCRAPE_SECONDS, wait_until
 
 from demo.seeds import CLIENTS
 from otel_oauth.catalogue import DOCUMENTED, OWN
+from stack import COLLECTOR
 from stack.page import Page
-from stack.panels import Sources, dashboards
+from stack.panels import Sources, dashboards, panels, read, variables
 from stack.queries import get
 
 if TYPE_CHECKING:
@@ -35,9 +37,6 @@ SECURITY_EVENTS = (
     "oauth_code_reuse_detected",
 )
 ADDED = {"__name__", "job", "instance", "le"}
-EXPORT_SECONDS = 2
-HOST_MARGIN = 8
-"""Seconds that a busy machine may take beyond the intervals."""
 
 
 def sample_names(metric: Metric) -> list[str]:
@@ -87,10 +86,13 @@ def test_names_and_values_are_the_same_through_the_in_process_endpoint(pipeline:
     gauges = {metric.name for metric in DOCUMENTED if metric.kind == "gauge"}
     for program in pipeline.applications.programs:
         target = program.metrics_url.removeprefix("http://").removesuffix("/metrics")
-        scraped = values(pipeline, f'{{job="oauth-in-process",instance="{target}",{names}}}', gauges)
-        through = values(pipeline, f'{{job="{program.service}",{names}}}', gauges)
-        assert len(through) > 200
-        assert scraped == through
+        both = [f'{{job="oauth-in-process",instance="{target}",{names}}}', f'{{job="{program.service}",{names}}}']
+
+        def equal(both: list[str] = both) -> bool:
+            scraped, through = (values(pipeline, query, gauges) for query in both)
+            return len(through) > 200 and scraped == through
+
+        wait_until(equal, 60, f"the same values of {program.service} in both ways")
     kinds = 'count by (__name__) ({job="oauth-in-process",__name__=~"(oauth|storage|provider_api)_.*"})'
     found = {series["metric"]["__name__"] for series in pipeline.prometheus.query(kinds)}
     assert found == {name for metric in DOCUMENTED for name in sample_names(metric)}
@@ -155,18 +157,29 @@ def test_the_benign_twins_of_all_attacks_fire_nothing(pipeline: PipelineRun) -> 
 
 
 def test_the_first_attack_fires_within_one_evaluation(pipeline: PipelineRun) -> None:
-    assert pipeline.alert_after_first_attack["state"] == "firing"
-    assert pipeline.alert_after_first_attack["labels"]["job"] == "demo-server"
-    # what the alert is computed from is recorded before it in the same group, hence in the same evaluation
-    most = EXPORT_SECONDS + SCRAPE_SECONDS + EVALUATION_SECONDS + HOST_MARGIN
-    assert pipeline.seconds_to_alert < most
+    alert = pipeline.alert_after_first_attack
+    assert alert["state"] == "firing"
+    assert alert["labels"]["job"] == "demo-server"
+    attack = 'oauth_token_refresh_total{job="demo-server",status="reuse_detected"}'
+    seen = min(
+        float(at)
+        for series in pipeline.prometheus.query(f"{attack}[30m]")
+        for at, value in series["values"]
+        if float(value) > 0
+    )
+    fired = datetime.fromisoformat(re.sub(r"\.\d+", "", alert["activeAt"]).replace("Z", "+00:00")).timestamp()
+    # Prometheus's own times: of the scrape that brought the attack, and of the evaluation. What the alert is computed
+    # from is recorded before it in the same group, hence in the same evaluation. A busy machine may leave one out, and
+    # says so.
+    missed = pipeline.prometheus.value("sum(prometheus_rule_group_iterations_missed_total)") or 0
+    assert fired - seen < (1 + missed) * EVALUATION_SECONDS + SCRAPE_SECONDS
 
 
 def test_the_attacks_fire_their_alerts_in_loki_too(pipeline: PipelineRun) -> None:
     def firing() -> set[str]:
         return {alert["labels"]["event_name"] for alert in pipeline.loki.alerts() if alert["state"] == "firing"}
 
-    wait_until(lambda: firing() >= set(SECURITY_EVENTS), 90, "all six alerts of Loki's ruler")
+    wait_until(lambda: firing() >= set(SECURITY_EVENTS), 120, "all six alerts of Loki's ruler")
 
 
 def test_no_secret_is_anywhere(pipeline: PipelineRun) -> None:
@@ -199,12 +212,31 @@ def stored_secrets(pipeline: PipelineRun) -> list[str]:
 
 
 def test_every_panel_of_the_dashboards_has_data(pipeline: PipelineRun, tmp_path: Path) -> None:
-    page = Page(tmp_path, Sources(pipeline.prometheus, pipeline.loki), {})
+    sources = Sources(pipeline.prometheus, pipeline.loki)
+    missing = [(panel, variables(board)) for board in dashboards() for panel in panels(board)]
+    assert len(missing) > 80
 
     def complete() -> bool:
-        return page.render() > 0 and not page.without_data
+        missing[:] = [(panel, values) for panel, values in missing if not read(panel, values, sources)]
+        return not missing
 
-    wait_until(complete, 90, "data in every panel")
+    try:
+        wait_until(complete, 180, "data in every panel")
+    except AssertionError:
+        pytest.fail(f"without data: {[(panel.dashboard, panel.title) for panel, _ in missing]}")
+    page = Page(tmp_path, sources, {})
+    assert page.render() == len(list(tmp_path.glob("*.png")))
+
+
+def test_the_alerts_on_the_collector_name_its_metrics(pipeline: PipelineRun) -> None:
+    rules = (COLLECTOR / "prometheus" / "rules" / "pipeline.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"\botelcol_\w+", rules))
+    born_later = {name for name in named if name.startswith("otelcol_exporter_send_failed_")}
+    assert len(named - born_later) == 5
+    for name in named - born_later:
+        assert pipeline.prometheus.query(f'{name}{{job="otelcol"}}'), name
+    delivered = {name.replace("send_failed", "sent") for name in born_later}
+    assert all(pipeline.prometheus.query(f'{name}{{job="otelcol"}}') for name in delivered)
 
 
 def test_every_variable_of_the_dashboards_has_values(pipeline: PipelineRun) -> None:

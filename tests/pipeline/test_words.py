@@ -88,7 +88,7 @@ def test_what_a_killed_stack_left_is_stopped(tmp_path: Path) -> None:
     )
     child.start()
     try:
-        assert left.wait(10) != 0
+        assert left.wait(30) != 0
     finally:
         child.kill()
         left.kill()

@@ -38,6 +38,7 @@ class Visits:
     def everything(self) -> None:
         """Do all of it, and note the secrets that were made on the way."""
         self.direct_logins()
+        self.passwords()
         self.other_grants()
         self.refused()
         self.devices()
@@ -47,6 +48,15 @@ class Visits:
             self.shop_failures()
         for kind in ("code", "access_token", "refresh_token", "device_code", "new_client_secret"):
             self.canaries.expect(kind, 60)
+
+    def of_every_server(self) -> None:
+        """Do what a server without extensions can do as well."""
+        self.direct_logins()
+        self.passwords()
+        self.refused()
+        self.endpoints()
+        self.shop_logins()
+        self.shop_failures()
 
     # At the server ------------------------------------------------------------------------------------------
 
@@ -94,12 +104,14 @@ class Visits:
             self.exchange(returned["code"], verifier)
             self.exchange(returned["code"], verifier, self.other)
 
-    def other_grants(self) -> None:
+    def passwords(self) -> None:
         password = {"grant_type": "password", "username": "alice", "password": self.canaries.of("password")}
         assert self.post("/token", self.client, **password).status_code == 200
         self.post("/token", None, **password, client_id="web", client_secret=self.client[1])
         self.post("/token", self.client, **{**password, "password": self.canaries.of("wrong_password")})
         assert self.post("/token", self.client, grant_type="client_credentials").status_code == 200
+
+    def other_grants(self) -> None:
         claims = {"iss": "web", "sub": "alice", "aud": self.server + "/token", "exp": int(time.time()) + 600}
         assertion = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(self.client[1]), ["HS256"])
         self._note_jwt(assertion)

@@ -60,8 +60,8 @@ def environment(directory: Path, **variables: str) -> dict[str, str]:
     """Return an environment without telemetry settings, whose ledger lives and ends with the test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     kept.pop("XDG_RUNTIME_DIR", None)
-    # The README does not install the stock log handler, the development lock does: its last flush starts a thread, which
-    # Python 3.12 refuses at the end of the interpreter, with a traceback (docs/troubleshooting.md).
+    # The README does not install the stock log handler, the development lock does: its last flush starts a thread,
+    # which Python 3.12 refuses at the end of the interpreter, with a traceback (docs/troubleshooting.md).
     stock = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "logging"} if sys.version_info[:2] == (3, 12) else {}
     return {**kept, **stock, "TMPDIR": str(directory), "PYTHONPATH": str(ROOT / "examples"), **variables}
 

@@ -80,4 +80,4 @@ class Agent:
 
     def wait_for(self, what: Any) -> None:
         """Wait until ``what(receiver)`` is true."""
-        self.receiver.wait_for(what, 20)
+        self.receiver.wait_for(what, 60)

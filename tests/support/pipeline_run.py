@@ -61,7 +61,6 @@ class PipelineRun:
         self.applications = Applications(self.stack.collector.otlp, place / "applications")
         self.alerts_before: list[str] = []
         self.alert_after_first_attack: dict[str, Any] = {}
-        self.seconds_to_alert = 0.0
 
     def perform(self) -> None:
         """Play everything; the stack and the programs run."""
@@ -69,10 +68,8 @@ class PipelineRun:
         self.wait_for_export()
         time.sleep(2 * EVALUATION_SECONDS)
         self.alerts_before = self.security_alerts()
-        began = time.monotonic()
         self._play(FIRST_ATTACK)
-        self.alert_after_first_attack = wait_until(self._critical, 60, "an alert of the first attack")
-        self.seconds_to_alert = time.monotonic() - began
+        self.alert_after_first_attack = wait_until(self._critical, 120, "an alert of the first attack")
         assert self.applications.play(print) == 0
         self.wait_for_export()
         self._scrape_in_process_endpoints()

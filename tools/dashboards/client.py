@@ -32,7 +32,7 @@ BOARD = Board(
             (
                 Panel(
                     "Logins by provider",
-                    "bars",
+                    "lines",
                     ((increase("oauth_flows_total", "provider, status", **_OF), "{{provider}} {{status}}"),),
                     "Logins begun, succeeded and failed in five minutes.",
                     width=12,

@@ -77,8 +77,8 @@ BOARD = Board(
                 Panel(
                     "Logins by outcome",
                     "bars",
-                    ((increase("oauth_flows_total", "status"), "{{status}}"),),
-                    "Logins begun, succeeded and failed in five minutes. One that nobody finished has only begun.",
+                    ((increase("oauth_flows_total", "status", status="=~success|failure"), "{{status}}"),),
+                    "Logins that ended, in five minutes. One that nobody finishes has no outcome.",
                 ),
                 Panel(
                     "Login Duration",

@@ -187,6 +187,8 @@ def _panel(panel: Panel) -> Any:  # noqa: ANN401 the SDK's builders have no comm
     if panel.kind == "logs":
         return _logs(built)
     built.unit(panel.unit)
+    if panel.kind == "stat" and panel.unit == "short":
+        built.decimals(0)  # an increase is extrapolated, and nobody counts 2.06 attacks
     low, high = panel.limits
     if low is not None:
         built.min(low)

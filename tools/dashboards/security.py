@@ -10,6 +10,7 @@ _EVENTS = (
     "oauth_refresh_token_reuse_detected|oauth_code_injection_attempt|oauth_integrity_violation"
     "|oauth_ownership_violation|pkce_replay_detected|oauth_code_reuse_detected"
 )
+_FAILURES = "oauth_.+_(failed|error|refused|abandoned|exceeded)"
 
 
 def _total(title: str, metric: str, description: str, **labels: str) -> Panel:
@@ -119,8 +120,8 @@ BOARD = Board(
                 Panel(
                     "Failures of operations",
                     "logs",
-                    (('{service_name=~"$job", severity_text=~"WARN|ERROR"} | event_name=~"oauth.+|pkce.+"', ""),),
-                    "Everything else that is at least a warning.",
+                    ((f'{{service_name=~"$job"}} | event_name=~"{_FAILURES}"', ""),),
+                    "Logins, refreshes, registrations, the store, providers: what failed, by an attack or not.",
                     width=24,
                     height=10,
                 ),

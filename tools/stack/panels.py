@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from stack import COLLECTOR, StackError
@@ -46,6 +48,7 @@ class Panel:
     queries: tuple[Query, ...]
     description: str = ""
     bars: bool = False
+    decimals: int | None = None
     colours: tuple[tuple[str, str], ...] = ()
 
     def colour(self, legend: str) -> str | None:
@@ -62,8 +65,8 @@ class Data:
     errors: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Tell whether there is something to show."""
-        return bool(self.series or self.lines)
+        """Tell whether there is something to show: a line, or a number that is one."""
+        return bool(self.lines) or any(math.isfinite(value) for _, points in self.series for _, value in points)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def _panel(dashboard: str, panel: Mapping[str, Any]) -> Panel:
         tuple(_query(panel, target) for target in panel["targets"]),
         panel.get("description", ""),
         defaults.get("custom", {}).get("drawStyle") == "bars",
+        defaults.get("decimals"),
         tuple(
             (override["matcher"]["options"].strip("/"), each["value"]["fixedColor"])
             for override in panel.get("fieldConfig", {}).get("overrides", ())
@@ -158,12 +162,20 @@ def read(panel: Panel, values: Mapping[str, str], sources: Sources) -> Data:
         expression = filled_in(query.expression, values, sources)
         try:
             if panel.kind == "logs":
-                data.lines += [found["line"] for found in sources.loki.lines(expression, sources.seconds, 20)]
+                data.lines += [_line(found) for found in sources.loki.lines(expression, sources.seconds, 20)]
             else:
                 data.series += _series(query, expression, sources)
         except (StackError, OSError) as error:
             data.errors.append(str(error))
     return data
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    """Return a line of the log with its time, and with whom it is about."""
+    at = datetime.fromtimestamp(found["time"] / 1e9, timezone.utc)
+    labels = found["labels"]
+    who = " ".join(labels[name] for name in ("service_name", "oauth_client_id") if name in labels)
+    return f"{at:%H:%M:%S} {who}: {found['line']}"
 
 
 def _series(query: Query, expression: str, sources: Sources) -> list[Series]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 from contextlib import ExitStack
@@ -39,6 +40,13 @@ USUAL = {
 """The ports at which one looks first; another is taken where one is taken already."""
 
 
+PRIVATE_PORTS = range(20_000, 32_000)
+"""Where free ports are looked for: systems take those of connections from above, so none is lost before its program
+listens there."""
+
+_given_out: set[int] = set()
+
+
 def port(name: str = "", wanted: int = 0) -> int:
     """Return a free port of loopback: ``wanted``, or else the usual one of ``name``, or else any.
 
@@ -51,9 +59,13 @@ def port(name: str = "", wanted: int = 0) -> int:
             reason = os.strerror(error.errno or 0)
             message = f"port {wanted} of {HOST} cannot be had for {name} ({reason}): give another one, or leave it out"
             raise StackError(message) from None
-    with contextlib.suppress(OSError):
-        return _free(USUAL.get(name, 0))
-    return _free(0)
+    for number in (*([USUAL[name]] if name in USUAL else []), *random.sample(PRIVATE_PORTS, len(PRIVATE_PORTS))):
+        if number not in _given_out:
+            with contextlib.suppress(OSError):
+                _given_out.add(_free(number))
+                return number
+    message = f"there is no free port for {name} on {HOST}"
+    raise StackError(message)
 
 
 def _free(number: int) -> int:

@@ -12,7 +12,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from stack import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 TIMEOUT = 30
 _direct = build_opener(ProxyHandler({}))  # loopback is never behind a proxy
@@ -59,9 +59,12 @@ class Prometheus:
         return float(found[0]["value"][1]) if found else None
 
     def range(self, expression: str, seconds: float, step: float) -> list[dict[str, Any]]:
-        """Return the series of the last ``seconds``: objects with ``metric`` and ``values``."""
-        now = time.time()
-        parameters = {"query": expression, "start": now - seconds, "end": now, "step": step}
+        """Return the series of the last ``seconds``: objects with ``metric`` and ``values``.
+
+        The points are at multiples of ``step``, so that those of two queries are at the same times.
+        """
+        end = time.time() // step * step
+        parameters = {"query": expression, "start": end - seconds, "end": end, "step": step}
         return list(get(f"{self.url}/api/v1/query_range", **parameters)["data"]["result"])
 
     def metadata(self) -> Mapping[str, list[dict[str, str]]]:
@@ -91,15 +94,18 @@ class Loki:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def lines(self, expression: str, seconds: float = 3600, limit: int = 5000) -> list[dict[str, Any]]:
+    def lines(
+        self, expression: str, seconds: float = 3600, limit: int = 5000, before: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return the lines that match, the newest first: objects with ``line``, ``time`` (ns) and ``labels``.
 
         The labels hold structured metadata too.
+
+        :param before: the end of the time that is looked at, in ns; now if it is left out.
         """
-        now = time.time_ns()
-        start = now - int(seconds * 1e9)
-        url = f"{self.url}/loki/api/v1/query_range"
-        result = get(url, query=expression, start=start, end=now + 10**9, limit=limit)["data"]["result"]
+        end = time.time_ns() + 10**9 if before is None else before
+        parameters = {"query": expression, "start": end - int(seconds * 1e9), "end": end, "limit": limit}
+        result = get(f"{self.url}/loki/api/v1/query_range", **parameters)["data"]["result"]
         found = [
             {"line": entry[1], "time": int(entry[0]), "labels": stream["stream"]}
             for stream in result
@@ -107,14 +113,24 @@ class Loki:
         ]
         return sorted(found, key=lambda item: -item["time"])
 
+    def pages(self, expression: str, limit: int = 5000) -> Iterator[list[dict[str, Any]]]:
+        """Yield all lines that match, in pages of as many as Loki gives at once; pages overlap by a moment."""
+        before = None
+        while found := self.lines(expression, limit=limit, before=before):
+            yield found
+            oldest = found[-1]["time"]
+            if len(found) < limit or before == oldest + 1:
+                break
+            before = oldest + 1
+
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of a metric query: objects with ``metric`` and ``value``."""
         return list(get(f"{self.url}/loki/api/v1/query", query=expression)["data"]["result"])
 
     def range(self, expression: str, seconds: float, step: float) -> list[dict[str, Any]]:
         """Return the series of a metric query over the last ``seconds``: objects with ``metric`` and ``values``."""
-        now = time.time_ns()
-        parameters = {"query": expression, "start": now - int(seconds * 1e9), "end": now, "step": step}
+        end = int(time.time() // step * step)
+        parameters = {"query": expression, "start": int(end - seconds), "end": end, "step": step}
         return list(get(f"{self.url}/loki/api/v1/query_range", **parameters)["data"]["result"])
 
     def alerts(self) -> list[dict[str, Any]]:
@@ -138,6 +154,7 @@ class Zipkin:
         except StackError:
             return []
 
-    def traces(self, limit: int = 1000) -> list[list[dict[str, Any]]]:
-        """Return the newest traces, each a list of spans."""
-        return list(get(f"{self.url}/api/v2/traces", limit=limit, lookback=3_600_000))
+    def traces(self, limit: int = 1000, service: str = "") -> list[list[dict[str, Any]]]:
+        """Return the newest traces, of one service or of all, each a list of spans."""
+        only = {"serviceName": service} if service else {}
+        return list(get(f"{self.url}/api/v2/traces", limit=limit, lookback=3_600_000, **only))
