@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 from benchmarks.rounds import Measured
@@ -11,8 +13,10 @@ from benchmarks.rounds import Measured
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from benchmarks.rounds import Effort
+
 _BEFORE = """
-import time
+import sys, time
 import authlib.integrations.flask_oauth2, authlib.integrations.httpx_client, authlib.integrations.requests_client
 import flask, httpx2, requests
 from opentelemetry import metrics, trace
@@ -22,6 +26,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False))
 trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+sys.pycache_prefix, sys.dont_write_bytecode = sys.argv[1], False
 began = time.process_time()
 """
 _PROGRAMS: Mapping[str, str] = {
@@ -42,12 +47,28 @@ FlaskInstrumentor().instrument(); HTTPX2ClientInstrumentor().instrument(); Reque
 }
 
 
-def measure_attach(rounds: int) -> Measured:
-    """Return the CPU seconds of attaching, in ``rounds`` processes of each kind."""
-    measured = Measured(1, {name: [] for name in _PROGRAMS})
-    for _ in range(rounds):
-        for name, program in _PROGRAMS.items():
-            code = f"{_BEFORE}{program}print(time.process_time() - began)"
-            ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            measured.seconds[name].append(float(ended.stdout))
-    return measured
+def measure_attach(effort: Effort, *, stock: bool) -> tuple[Measured, float]:
+    """Return the CPU seconds of attaching, each time in a process of its own, and those of importing the libraries.
+
+    What is attached is compiled beforehand, as it is wherever it starts a second time.
+
+    :param stock: attach the stock instrumentations as well.
+    """
+    programs = {name: program for name, program in _PROGRAMS.items() if stock or name != "stock"}
+    measured, imports = Measured(1, {name: [] for name in programs}), []
+    with tempfile.TemporaryDirectory() as compiled:
+        for program in programs.values():
+            _attached(program, compiled)
+        for _ in effort.rounds():
+            for name, program in programs.items():
+                imported, seconds = _attached(program, compiled)
+                measured.seconds[name].append(seconds)
+                imports.append(imported)
+    return measured, statistics.median(imports)
+
+
+def _attached(program: str, compiled: str) -> tuple[float, float]:
+    code = f"{_BEFORE}{program}print(began, time.process_time() - began)"
+    ended = subprocess.run([sys.executable, "-c", code, compiled], capture_output=True, text=True, check=True)
+    imported, seconds = map(float, ended.stdout.split())
+    return imported, seconds

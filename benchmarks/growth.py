@@ -1,4 +1,4 @@
-"""The cost of an operation against what grows: clients that are known, states that are pending, threads."""
+"""The cost of an operation against what grows: series, pending states, threads; its span sampled, or not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
 
 POINTS: dict[str, tuple[int, ...]] = {
-    "clients": (1, 10, 100, 1000),
+    "clients with series": (1, 10, 100, 1000),
     "pending states": (10, 100, 1_000, 10_000, 100_000),
     "threads": (1, 2, 4, 8, 16),
 }
 """What is varied, and its values."""
-_OPERATIONS = 400
-_REPEATED = 5
+_OPERATIONS = 240
+_THREADED = 960
+_REPEATED = 4
 
 
 def _token_request(telemetry: Telemetry, client_id: str) -> None:
@@ -50,23 +51,23 @@ def _per_operation(telemetry: Telemetry, step: Callable[[int], None], operations
     return min(times)
 
 
-def _with_clients(number: int) -> float:
-    telemetry = Signals(settings={"client_id_cap": 10_000}).telemetry()
+def _with_clients(number: int, *, sampled: bool) -> float:
+    telemetry = Signals(sampled=sampled, settings={"client_id_cap": 10_000}).telemetry()
     names = [f"client-{each}" for each in range(number)]
     for name in names:
         _token_request(telemetry, name)
     return _per_operation(telemetry, lambda each: _token_request(telemetry, names[each % number]))
 
 
-def _with_states(number: int) -> float:
-    telemetry = Signals(settings={"ledger_size": 1_000_000}).telemetry()
+def _with_states(number: int, *, sampled: bool) -> float:
+    telemetry = Signals(sampled=sampled, settings={"ledger_size": 1_000_000}).telemetry()
     for each in range(number):
         telemetry.ledger.issue_state(f"pending-{each}", verifier=True, lifetime=3600)
     return _per_operation(telemetry, lambda each: _flow(telemetry, f"state-{each}"))
 
 
-def _with_threads(number: int) -> float:
-    telemetry = Signals().telemetry()
+def _with_threads(number: int, *, sampled: bool) -> float:
+    telemetry = Signals(sampled=sampled).telemetry()
 
     def all_at_once(_each: int) -> None:
         threads = [threading.Thread(target=work) for _ in range(number)]
@@ -76,19 +77,26 @@ def _with_threads(number: int) -> float:
             thread.join()
 
     def work() -> None:
-        for _ in range(1600 // number):
+        for _ in range(_THREADED // number):
             _token_request(telemetry, "web")
 
-    return _per_operation(telemetry, all_at_once, operations=1) / 1600
+    return _per_operation(telemetry, all_at_once, operations=1) / _THREADED
 
 
-_MEASURES: dict[str, Callable[[int], float]] = {
-    "clients": _with_clients,
+_MEASURES: dict[str, Callable[..., float]] = {
+    "clients with series": _with_clients,
     "pending states": _with_states,
     "threads": _with_threads,
 }
+Curves = dict[str, list[tuple[int, float]]]
 
 
-def curves() -> dict[str, list[tuple[int, float]]]:
-    """Return the CPU seconds of an operation at each point of each curve."""
-    return {name: [(point, _MEASURES[name](point)) for point in points] for name, points in POINTS.items()}
+def curves() -> Curves:
+    """Return the CPU seconds of an operation at each point of each curve, with spans sampled and not."""
+    return {
+        f"{name}, spans {'' if sampled else 'not '}sampled": [
+            (point, _MEASURES[name](point, sampled=sampled)) for point in points
+        ]
+        for name, points in POINTS.items()
+        for sampled in (True, False)
+    }

@@ -1,136 +1,71 @@
-"""Single steps, each beside its peers, measured by pyperf: ``python -m benchmarks.micro -o micro.json``."""
+"""Single steps, measured by pyperf: ``python -m benchmarks.micro -o micro.json``."""
 
 from __future__ import annotations
 
-import atexit
-import itertools
+import json
 import os
-import tempfile
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import prometheus_client
 import pyperf
-from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
 
-from benchmarks.signals import Signals
-from otel_oauth import catalogue as c
-from otel_oauth import kinds
-from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore
+from benchmarks.turn import once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-LABELS = {"status": "success", "reason": "normal"}
-KEY = ("success", "normal")
-ATTRIBUTES = {"oauth.grant_type": "refresh_token", "oauth.client_id": "web", "oauth.case": "token_live"}
-ESSENTIAL = ("counter ours", "counter sdk", "counter prometheus_client", "counter no-op")
-"""What `make bench-quick` measures of these."""
+    from benchmarks.steps import Step
+
+GROUPS = {
+    "instruments": ("empty", "counters", "gauges", "histograms", "spans"),
+    "records": ("event", "redacted_span", "redacted_record", "redacted_line"),
+    "oauth": ("classifier", "ledgers", "redis_ledger"),
+}
+"""The functions that make the steps, by their module in :mod:`benchmarks.steps`, in the order of the table."""
+_NAMES = "BENCH_STEPS"
+_EFFORT = ("--processes", "2", "--values", "5", "--warmups", "1", "--loops", "400")
 
 
-def counters() -> dict[str, Callable[[], object]]:
-    """Return one increment of a counter with two labels."""
-    telemetry = Signals().telemetry()
-    add = telemetry.table.add
-    described = {"unit": "{refresh}"}
-    sdk = (
-        MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False).get_meter("m").create_counter("n", **described)
+def measure_steps(out: Path) -> dict[str, list[float]]:
+    """Let pyperf measure each step in processes of its own; return the seconds of one: median, lowest, highest."""
+    target = out / "micro.json"
+    target.unlink(missing_ok=True)
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.micro", "--quiet", "--output", str(target), *_EFFORT],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
-    idle = NoOpMeterProvider().get_meter("m").create_counter("n", **described)
-    prometheus = prometheus_client.Counter("n", "d", list(LABELS), registry=prometheus_client.CollectorRegistry())
-    return {
-        "counter ours": lambda: add(c.TOKEN_REFRESH, KEY),
-        "counter sdk": lambda: sdk.add(1, LABELS),
-        "counter prometheus_client": lambda: prometheus.labels(**LABELS).inc(),
-        "counter no-op": lambda: idle.add(1, LABELS),
-    }
-
-
-def histograms() -> dict[str, Callable[[], object]]:
-    """Return one recording of a duration; ours is what the request pays, its thread pays the SDK's beside it."""
-    telemetry = Signals().telemetry()
-    sdk = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False).get_meter("m").create_histogram("n")
-    prometheus = prometheus_client.Histogram("n", "d", ["status"], registry=prometheus_client.CollectorRegistry())
-
-    def ours() -> None:
-        telemetry.record(c.TOKEN_REFRESH_DURATION, ("success",), 0.05, None)
-
-    return {
-        "histogram ours (with its thread)": ours,
-        "histogram sdk": lambda: sdk.record(0.05, LABELS),
-        "histogram prometheus_client": lambda: prometheus.labels("success").observe(0.05),
-    }
-
-
-def spans() -> dict[str, Callable[[], object]]:
-    """Return one operation with its span and all that it records, and one span of the SDK with as many attributes."""
-    telemetry = Signals().telemetry()
-    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("t")
-
-    def ours() -> None:
-        with telemetry.operation(kinds.REFRESH, provider="example", status="success", reason="normal"):
-            pass
-
-    def sdk() -> None:
-        with tracer.start_as_current_span("refresh") as span:
-            span.set_attributes(ATTRIBUTES)
-
-    return {"operation ours": ours, "span sdk": sdk}
-
-
-def ledgers() -> dict[str, Callable[[], object]]:
-    """Return a code's life, issued and redeemed, in each of the stores."""
-    found: dict[str, Callable[[], object]] = {}
-    directory = tempfile.TemporaryDirectory()
-    atexit.register(directory.cleanup)
-    host = HostStore.at(Path(directory.name) / "ledger", 100_000)
-    for name, ledger in (("memory", Ledger(MemoryStore())), ("host", Ledger(host))):
-        numbers = itertools.count()
-
-        def issue_and_redeem(ledger: Ledger = ledger, numbers: Any = numbers) -> None:  # noqa: ANN401 a count
-            code = f"code-{next(numbers)}"
-            ledger.issue_code(code, "web", method="S256")
-            sighting = ledger.sight_code(code)
-            ledger.redeeming(Kind.CODE, sighting)
-            ledger.granted("web", f"a-{code}", refresh_token=f"r-{code}", code=sighting)
-
-        found[f"ledger {name}"] = issue_and_redeem
+    found: dict[str, list[float]] = {}
+    for bench in pyperf.BenchmarkSuite.load(str(target)).get_benchmarks():
+        values = sorted(bench.get_values())
+        found[bench.get_name()] = [bench.median(), values[0], values[-1]]
     return found
 
 
-def collection() -> dict[str, Callable[[], object]]:
-    """Return one collection with the tables full: every counter at its highest number of series."""
-    signals = Signals()
-    telemetry = signals.telemetry()
-    for number in range(100):
-        telemetry.client(f"client-{number}")
-        telemetry.provider(f"provider-{number}")
-    return {"collection, tables full": signals.reader.get_metrics_data}
+@lru_cache
+def _made(group: str) -> dict[str, Step]:
+    module, _, make = group.partition(".")
+    steps: dict[str, Step] = getattr(import_module(f"benchmarks.steps.{module}"), make)()
+    return steps
 
 
-def _loop(loops: int, step: Callable[[], object]) -> float:
-    steps = range(loops)
-    began = time.perf_counter()
-    for _ in steps:
-        step()
-    return time.perf_counter() - began
+def _loop(loops: int, group: str, name: str) -> float:
+    return once(_made(group)[name], loops)
 
 
 def main() -> None:
-    """Measure all, or with ``BENCH_QUICK=1`` the counters."""
+    """Measure the steps; what they are called is told to pyperf's processes, so that each makes only its own."""
+    if _NAMES not in os.environ:
+        groups = [f"{module}.{make}" for module, makes in GROUPS.items() for make in makes]
+        os.environ[_NAMES] = json.dumps([(group, name) for group in groups for name in _made(group)])
     runner = pyperf.Runner(program_args=("-m", "benchmarks.micro"))
     runner.parse_args()
-    quick = os.environ.get("BENCH_QUICK") == "1"
-    # In the pool of processes that pyperf makes, BENCH_QUICK must arrive.
-    runner.args.inherit_environ = ["BENCH_QUICK", "PYTHONPATH"]
-    groups = (counters,) if quick else (counters, histograms, spans, ledgers, collection)
-    for group in groups:
-        for name, step in group().items():
-            runner.bench_time_func(name, _loop, step)
+    runner.args.inherit_environ = [_NAMES, "PYTHONPATH"]
+    for group, name in json.loads(os.environ[_NAMES]):
+        runner.bench_time_func(name, _loop, group, name)
 
 
 if __name__ == "__main__":

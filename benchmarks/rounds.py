@@ -10,29 +10,40 @@ import gc
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.turn import once
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from benchmarks.turn import Variant
 
 _RESAMPLES = 2000
 
 
-class Variant(Protocol):
-    """One way to run a workload."""
+@dataclass(frozen=True)
+class Effort:
+    """How much to measure: rounds until ``seconds`` have passed, but at least ``least`` and at most ``most``.
 
-    def prepare(self, operations: int) -> None:
-        """Attach, make ready what the operations need, warm up."""
+    A machine that is slow or busy gets fewer rounds and a wider interval, not a longer run.
+    """
 
-    def run(self, operations: int) -> None:
-        """Do the work that is measured, with all that it records."""
+    seconds: float
+    least: int = 10
+    most: int = 400
 
-    def check(self, operations: int) -> None:
-        """Detach, and assert that everything expected was recorded."""
+    def rounds(self) -> Iterator[int]:
+        """Return the numbers of the rounds, as long as there is another."""
+        began = time.monotonic()
+        for number in range(self.most):
+            if number >= self.least and time.monotonic() - began > self.seconds:
+                return
+            yield number
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,12 @@ class Measured:
         shares = np.median(ours[picked], axis=1) / np.median(theirs[picked], axis=1)
         return _estimate(float(np.median(ours) / np.median(theirs)), shares)
 
+    def times(self, name: str, peer: str) -> Estimate:
+        """Return how many times what ``peer`` takes a variant takes, with nothing taken off."""
+        ours, theirs, picked = self._array(name), self._array(peer), self._resampled()
+        shares = np.median(ours[picked], axis=1) / np.median(theirs[picked], axis=1)
+        return _estimate(float(np.median(ours) / np.median(theirs)), shares)
+
     def share(self, name: str, bare: str = "bare") -> Estimate:
         """Return how much a variant adds as a share of the bare operation."""
         added, whole, picked = self._array(name) - self._array(bare), self._array(bare), self._resampled()
@@ -91,8 +108,8 @@ def _estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def measure(variants: Mapping[str, Variant], *, rounds: int, operations: int) -> Measured:
-    """Measure the variants, ``operations`` in each of ``rounds`` rounds.
+def measure(variants: Mapping[str, Variant], effort: Effort, *, operations: int) -> Measured:
+    """Measure the variants, ``operations`` of each in every round.
 
     CPU time of the whole process counts, so that what a thread records is counted too, and what other
     processes do is not. The garbage collector runs before each measurement and not in it.
@@ -102,18 +119,12 @@ def measure(variants: Mapping[str, Variant], *, rounds: int, operations: int) ->
     measured, order = Measured(operations, {name: [] for name in variants}), list(variants)
     shuffled = random.Random(1)  # noqa: S311 an order, not a secret
     _settle(variants, operations)
-    for _ in range(rounds):
+    for _ in effort.rounds():
         shuffled.shuffle(order)
         for name in order:
-            variants[name].prepare(operations)
-            gc.collect()
-            gc.disable()
-            began = time.process_time()
-            variants[name].run(operations)
-            seconds = time.process_time() - began
-            gc.enable()
-            variants[name].check(operations)
-            measured.seconds[name].append(seconds / operations)
+            measured.seconds[name].append(once(variants[name], operations) / operations)
+    for variant in variants.values():
+        variant.finish()
     gc.unfreeze()
     return measured
 
@@ -121,8 +132,6 @@ def measure(variants: Mapping[str, Variant], *, rounds: int, operations: int) ->
 def _settle(variants: Mapping[str, Variant], operations: int) -> None:
     """Run each once, and leave what exists by then out of the collections."""
     for variant in variants.values():
-        variant.prepare(operations)
-        variant.run(operations)
-        variant.check(operations)
+        once(variant, operations)
     gc.collect()
     gc.freeze()

@@ -4,23 +4,19 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, ClientMixin, TokenMixin, grants
-from authlib.oauth2.rfc7636 import CodeChallenge, create_s256_code_challenge
+from authlib.oauth2.rfc7636 import CodeChallenge
 from flask import Flask
+
+from benchmarks.requested import BASIC, FORM, REDIRECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-REDIRECT = "https://client.example/callback"
-VERIFIER = "v" * 50
-CHALLENGE = create_s256_code_challenge(VERIFIER)
-BASIC = "Basic " + base64.b64encode(b"web:web-secret").decode()
 
 
 class Web(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
@@ -178,7 +174,7 @@ def call(app: Flask, method: str, path: str, body: bytes = b"", query: str = "")
         "SERVER_NAME": "server.example",
         "SERVER_PORT": "443",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "CONTENT_TYPE": FORM,
         "CONTENT_LENGTH": str(len(body)),
         "HTTP_AUTHORIZATION": BASIC,
         "HTTP_HOST": "server.example",

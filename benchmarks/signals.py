@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor  # noqa: PLC2701 the SDK has no other name
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -28,9 +29,27 @@ class Counting(SpanProcessor):
         self.spans += 1
 
 
+class CountingLogs(LogRecordProcessor):
+    """Counts log records likewise."""
+
+    def __init__(self) -> None:
+        self.records = 0
+
+    def on_emit(self, _log_record: object) -> None:
+        """Count one record."""
+        self.records += 1
+
+    def shutdown(self) -> None:
+        """Hold nothing."""
+
+    def force_flush(self, timeout_millis: int = 0) -> bool:  # noqa: ARG002 the interface's
+        """Have nothing to wait for."""
+        return True
+
+
 @dataclass
 class Signals:
-    """Providers, and what they were given.
+    """Providers, and what they were given; no event is held back by a rate.
 
     :param sampled: whether spans are sampled.
     :param ledger: where the ledger of our telemetry lives.
@@ -41,6 +60,7 @@ class Signals:
     ledger: str = "memory"
     settings: dict[str, object] = field(default_factory=dict)
     counting: Counting = field(default_factory=Counting)
+    logs: CountingLogs = field(default_factory=CountingLogs)
 
     def __post_init__(self) -> None:
         self.reader = InMemoryMetricReader()
@@ -48,14 +68,14 @@ class Signals:
         sampler = ALWAYS_ON if self.sampled else ALWAYS_OFF
         self.tracer_provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
         self.tracer_provider.add_span_processor(self.counting)
+        self.logger_provider = LoggerProvider(shutdown_on_exit=False)
+        self.logger_provider.add_log_record_processor(self.logs)
 
     def telemetry(self) -> Telemetry:
         """Return a telemetry of ours that records into these providers."""
-        return Telemetry(
-            self.meter_provider,
-            self.tracer_provider,
-            Settings.from_environment(None, ledger=self.ledger, **self.settings),
-        )
+        settings: dict[str, object] = {"ledger": self.ledger, "event_rate": 0, **self.settings}
+        chosen = Settings.from_environment({}, **settings)
+        return Telemetry(self.meter_provider, self.tracer_provider, chosen, self.logger_provider)
 
     def _points(self) -> Iterator[tuple[str, Any]]:
         data = self.reader.get_metrics_data()
@@ -66,9 +86,10 @@ class Signals:
                         yield metric.name, point
 
     def counted(self) -> dict[str, float]:
-        """Return the sum of each counter's series and the count of each histogram's, and the number of spans."""
-        totals: dict[str, float] = {"spans": float(self.counting.spans)}
-        for name, point in self._points():
+        """Return the sum of each counter's series, the count of each histogram's, and how many spans and events."""
+        points = list(self._points())  # a collection first records what is pending
+        totals = {"spans": float(self.counting.spans), "events": float(self.logs.records)}
+        for name, point in points:
             value = getattr(point, "count", None)
             totals[name] = totals.get(name, 0.0) + float(getattr(point, "value", 0.0) if value is None else value)
         return totals

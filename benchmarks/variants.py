@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import time
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from benchmarks.signals import Signals
@@ -10,20 +10,27 @@ from benchmarks.signals import Signals
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otel_oauth.telemetry import Telemetry
+
+_FLUSH_SECONDS = 20.0
+
 
 class Workload(Protocol):
     """What is measured: objects of its own for each variant, so that one's instrumentation is not another's.
 
-    :cvar instrumentor: which of ours observes it, as ``module:class``.
     :cvar operations: how many make a measurement of some ten milliseconds.
-    :cvar moved: what one operation moves with our instrumentation: names of metrics, and ``spans``.
+    :cvar moved: what one operation moves with our instrumentation: names of metrics, ``spans`` and ``events``.
     :cvar stock_moved: the same with the stock instrumentation.
+    :cvar lasting: whether ours, once attached, stays with this variant's own objects, as the stock one does.
     """
 
-    instrumentor: ClassVar[str]
     operations: int
     moved: ClassVar[dict[str, float]]
     stock_moved: ClassVar[dict[str, float]]
+    lasting: ClassVar[bool]
+
+    def ours(self, telemetry: Telemetry) -> Callable[[], None]:
+        """Attach our instrumentation; return what takes it off again."""
 
     def stock(self, signals: Signals) -> Callable[[], None]:
         """Attach the stock instrumentation; return what takes it off again."""
@@ -42,6 +49,8 @@ class Run:
     :param stock: attach the stock instrumentation for each round.
     """
 
+    clock = staticmethod(time.process_time)
+
     def __init__(
         self, make: Callable[[], Workload], *, ours: Signals | None = None, stock: Signals | None = None
     ) -> None:
@@ -50,19 +59,19 @@ class Run:
         self._telemetry = None if ours is None else ours.telemetry()
         self._detach: list[Callable[[], None]] = []
         self._before: list[dict[str, float]] = []
+        self._owed = 0
 
     def _signals(self) -> Sequence[Signals]:
         return [signals for signals in (self._ours, self._stock) if signals is not None]
 
     def prepare(self, operations: int) -> None:
         """Attach, warm up, and note what was recorded so far."""
+        if self._owed:  # it is attached, and what it records is asserted at the end
+            return
         if self._stock is not None:
             self._detach.append(self._workload.stock(self._stock))
         if self._telemetry is not None:
-            module, _, name = self._workload.instrumentor.partition(":")
-            instrumentor = getattr(import_module(module), name)()
-            instrumentor.instrument(telemetry=self._telemetry)
-            self._detach.append(instrumentor.uninstrument)
+            self._detach.append(self._workload.ours(self._telemetry))
         self._workload.prepare(2)
         self._workload.run(2)
         self._workload.prepare(operations)
@@ -73,9 +82,19 @@ class Run:
         self._workload.run(operations)
         if self._telemetry is not None:
             self._telemetry.recorder.flush()
+            self._telemetry.emission.flush(_FLUSH_SECONDS)
 
     def check(self, operations: int) -> None:
         """Detach; assert that the operations were recorded, each once."""
+        self._owed += operations
+        if not self._workload.lasting:
+            self.finish()
+
+    def finish(self) -> None:
+        """Do what :meth:`check` left: that of instrumentation which stays attached."""
+        operations, self._owed = self._owed, 0
+        if not operations:
+            return
         after = [signals.counted() for signals in self._signals()]
         while self._detach:
             self._detach.pop()()

@@ -2,18 +2,21 @@
 
 Of each value every piece of six bytes is kept as a hash (keyed by the interpreter, for this process alone), never the
 value itself. A text is looked at in every seventh place only: whatever holds twelve consecutive characters of a value
-holds one of its pieces there. Base64 and hexadecimal forms are decoded and looked at in the same way. Memory is bounded
-by two generations: when the young one is full it becomes the old one, whose values are then forgotten.
+holds one of its pieces there. Pieces of what may be plain language or a path are kept apart: they only lead from one
+part of a value that was found to the next. Base64 and hexadecimal forms are decoded and looked at in the same way.
+Memory is bounded by two generations: when the young one is full it becomes the old one, whose values are forgotten.
 """
 
 from __future__ import annotations
 
 import os
-import re
+import string
 from binascii import a2b_base64
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
+
+from otel_oauth._patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +31,10 @@ _LONGEST = 512
 _CHUNK = _STRIDE * 256
 _ENCODED = 16
 _MARK_BYTES = 3
-_GAP = 4  # places without a known piece that may be within one value, where it has something like a word
+_LONG, _LONG_RUN = b"x" * PIECE, b"x" * _ENCODED
+
+_OWN = "client "
+"""What stands before a client's own token in the ledger (``own_tokens.own``): in a log it stands without that."""
 
 _SPACES = {
     "code": b"code",
@@ -41,19 +47,32 @@ _SPACES = {
     "authorization": b"token",
 }
 
+
+def _in_words(letters: bytes) -> bytes:
+    """Return a table that makes an ``x`` of each of the ``letters``, and a space of all else."""
+    table = bytearray(b" " * 256)
+    for letter in letters:
+        table[letter] = ord("x")
+    return bytes(table)
+
+
+_ALPHANUMERIC = (string.ascii_letters + string.digits).encode()
+_WHITESPACE = b"\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0"
 _HEX = b"0123456789abcdefABCDEF"
 _TO_BASE64 = bytes(
-    byte
-    if chr(byte).isalnum() and byte < 128  # noqa: PLR2004 the end of ASCII
-    else {ord("+"): ord("+"), ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, ord(" "))
+    byte if byte in _ALPHANUMERIC else {ord("+"): ord("+"), ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, ord(" "))
     for byte in range(256)
 )
-_WORDS = re.compile(rb"[a-z._~ -]{%d,}|[A-Z._~ -]{%d,}" % (_GRAM, _GRAM))
-_LONG_WORD = re.compile(rf"[A-Za-z0-9_\-+.~%]{{{PIECE}}}")  # most texts have none, and few secrets are without one
-_ANY_WORD = re.compile(rf"\S{{{PIECE}}}")
-_OTHER_CHARACTER = re.compile(r"[^A-Za-z0-9_\-+.~]")
-_RUN = re.compile(rb"[A-Za-z0-9+_-]{%d,}" % _ENCODED)
-_AROUND = re.compile(rb"[A-Za-z0-9+/=_-]*")
+# What is no shorter than the shortest piece that is replaced: a shorter word is never replaced for itself, and six
+# letters of one case in a row are in one random token of five.
+_WORDS = pattern(rb"[a-z._~ /:?&=,-]{%d,}|[A-Z._~ /:?&=,-]{%d,}" % (PIECE, PIECE))
+_LONG_WORD = _in_words(_ALPHANUMERIC + b"_-+.~%")
+"""Shows where the words are: most texts have no long one, and few secrets are without."""
+_ANY_WORD = _in_words(bytes(range(256)).translate(None, _WHITESPACE))
+_RUNS = _in_words(_ALPHANUMERIC + b"+-_")
+_OTHER_CHARACTER = pattern(r"[^A-Za-z0-9_\-+.~]")
+_RUN = pattern(rb"[A-Za-z0-9+_-]{%d,}" % _ENCODED)
+_AROUND = pattern(rb"[A-Za-z0-9+/=_-]*")
 
 
 class Mark(NamedTuple):
@@ -71,10 +90,15 @@ class Region(NamedTuple):
     mark: Mark
 
 
-_SPLITTERS: list[Callable[..., tuple[bytes, ...]]] = [
-    Struct("6sx" * before + "6s").unpack_from for before in range(_CHUNK // _STRIDE + 1)
-]
-"""Takes every seventh piece out of bytes: by their number, less one."""
+class _Splitters(dict[int, "Callable[..., tuple[bytes, ...]]"]):
+    """What takes every seventh piece out of bytes: by their number, less one."""
+
+    def __missing__(self, before: int) -> Callable[..., tuple[bytes, ...]]:
+        self[before] = made = Struct("6sx" * before + "6s").unpack_from
+        return made
+
+
+_SPLITTERS = _Splitters()
 
 
 def _grams(data: bytes) -> Iterator[tuple[int, list[int]]]:
@@ -101,13 +125,14 @@ class Seen:
         self.watched_generation = 0
         self._watched: set[int] = set()
         self._word = _LONG_WORD
-        self._values: tuple[dict[int, None], dict[int, None]] = ({}, {})
+        self._values: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})  # with the key that they were marked with
         self._young: dict[int, Mark] = {}
         self._old: dict[int, Mark] = {}
+        self._words: tuple[set[int], set[int]] = (set(), set())
 
     def forget(self) -> None:
         """Forget every value."""
-        self._values, self._young, self._old = ({}, {}), {}, {}
+        self._values, self._young, self._old, self._words = ({}, {}), {}, {}, (set(), set())
         self._word = _LONG_WORD
         self._changed()
 
@@ -128,24 +153,31 @@ class Seen:
 
     def learn(self, kind: str, value: str, digest: bytes | None = None) -> None:
         """Remember a value of at least twelve characters; ``digest`` is the ledger's, if it has one already."""
-        if not self.active or len(value) < PIECE or hash(value) in self._values[0]:
+        if digest is not None and value.startswith(_OWN):
+            value, digest = value[len(_OWN) :], None
+        if not self.active or len(value) < PIECE or self._values[0].get(hash(value)) == self.key:
             return
         mark = self.mark(kind, value) if digest is None else Mark(kind, digest[:_MARK_BYTES].hex())
         for part in _parts(value):
             if self._word is _LONG_WORD and _OTHER_CHARACTER.search(part) is not None:
                 self._word = _ANY_WORD
-            pieces = _pieces_of(part.encode("latin-1", "replace"))
+            pieces, words = _pieces_of(part.encode("latin-1", "replace"))
             self._young.update(dict.fromkeys(pieces, mark))
+            if pieces and words:
+                self._words[0].update(words)
             if not self._watched.isdisjoint(pieces):
                 self._changed()
-        self._values[0][hash(value)] = None
-        if len(self._young) > _LIMIT:
+        self._values[0][hash(value)] = self.key
+        if len(self._young) + len(self._words[0]) > _LIMIT:
             self._old, self._young = self._young, {}
-            self._values = ({}, self._values[0])
+            self._values, self._words = ({}, self._values[0]), (set(), self._words[0])
         self.generation += 1
 
     def _find(self, gram: int) -> Mark | None:
         return self._young.get(gram) or self._old.get(gram)
+
+    def _is_word(self, gram: int) -> bool:
+        return gram in self._words[0] or gram in self._words[1]
 
     def _strange(self, data: bytes) -> bool:
         young, old = self._young.keys(), self._old.keys()
@@ -158,14 +190,18 @@ class Seen:
 
     def absent(self, text: str) -> bool:
         """Tell quickly that no piece of a known value is in ``text``, in whatever form; false means: look closer."""
-        if len(text) < PIECE or not self._young or self._word.search(text) is None:
+        if len(text) < PIECE or not self._young:
             return True
         data = text.encode("latin-1", "replace")
-        if not self._strange(data):
-            return False
-        if _RUN.search(data) is None:
+        # A regular expression takes many times as long to find out that no word is long.
+        words = data.translate(self._word)
+        first = words.find(_LONG)
+        if first < 0:
             return True
-        return all(self._strange(decoded) for decoded in _all_decoded(data))
+        plain = self._word is _LONG_WORD  # then no value goes beyond a word
+        if not self._strange(data[first : words.rfind(_LONG) + PIECE] if plain else data):
+            return False
+        return _LONG_RUN not in data.translate(_RUNS) or all(self._strange(decoded) for decoded in _all_decoded(data))
 
     def watch(self, text: str) -> bool:
         """Have :attr:`watched_generation` changed by any value to come that may be in ``text``; false if one is now."""
@@ -202,31 +238,35 @@ class Seen:
                 mark = self._find(gram) if place >= done else None
                 if mark is None:
                     continue
-                first, end = self._extent(data, place, done)
+                first, end, words = self._extent(data, place, done)
                 done = end
-                if end - first >= PIECE:
+                if end - first - words >= PIECE:
                     yield Region(first, end, mark)
 
-    def _extent(self, data: bytes, place: int, least: int) -> tuple[int, int]:
-        first, last = place, place
-        step = 1
-        while step <= _GAP and first - step >= least:
-            if self._find(hash(data[first - step : first - step + _GRAM])):
-                first, step = first - step, 0
-            step += 1
-        step = 1
-        while step <= _GAP and last + step + _GRAM <= len(data):
-            if self._find(hash(data[last + step : last + step + _GRAM])):
-                last, step = last + step, 0
-            step += 1
-        return first, last + _GRAM
+    def _extent(self, data: bytes, place: int, least: int) -> tuple[int, int, int]:
+        """Return where the known pieces around one of them begin and end, and how many places of that are words."""
+        first = last = place
+        words = 0
+        for step, limit in ((-1, least), (1, len(data) - _GRAM)):
+            at = place
+            while at != limit:
+                gram = hash(data[at + step : at + step + _GRAM])
+                if self._find(gram) is None:
+                    if not self._is_word(gram):
+                        break
+                    words += 1
+                at += step
+            first, last = min(first, at), max(last, at)
+        return first, last + _GRAM, words
 
 
-def _pieces_of(data: bytes) -> list[int]:
-    """Return the hashes of all pieces but those that are words: a value must not make plain language a secret."""
+def _pieces_of(data: bytes) -> tuple[list[int], list[int]]:
+    """Return the hashes of all pieces; apart, of those that are words: no value may make plain language a secret."""
+    grams = [hash(data[i : i + _GRAM]) for i in range(len(data) - _GRAM + 1)]
     words = {i for word in _WORDS.finditer(data) for i in range(word.start(), word.end() - _GRAM + 1)}
-    places = range(len(data) - _GRAM + 1)
-    return [hash(data[i : i + _GRAM]) for i in places if not words or i not in words]
+    if not words:
+        return grams, []
+    return [gram for i, gram in enumerate(grams) if i not in words], [grams[i] for i in words]
 
 
 def _parts(value: str) -> tuple[str, ...]:
@@ -240,8 +280,9 @@ def _parts(value: str) -> tuple[str, ...]:
 
 
 def _all_decoded(data: bytes) -> Iterator[bytes]:
-    for run in _RUN.finditer(data):
-        yield from _decoded(run.group().translate(_TO_BASE64))
+    for run in data.translate(_TO_BASE64).split():
+        if len(run) >= _ENCODED:
+            yield from _decoded(run)
 
 
 def _decoded(run: bytes) -> Iterator[bytes]:

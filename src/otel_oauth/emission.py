@@ -39,7 +39,8 @@ _log = logging.getLogger("otel_oauth")
 _EXIT_SECONDS = 5.0
 _COLLECTION_SECONDS = 1.0
 _MOST_FRAMES = 20
-_DIGEST_CHARACTERS = 12
+_DIGEST_BYTES = 6
+_NO_SOURCE = Source()
 _YES_OR_NO = frozenset(("scope_changed", "reauthorize"))
 
 
@@ -153,7 +154,7 @@ class Emission:
             seen.facts,
             seen.seconds,
             None if seen.error is None else _error(seen.error),
-            source_of(seen.request) if event.source and seen.request is not None else Source(),
+            source_of(seen.request) if event.source and seen.request is not None else _NO_SOURCE,
             gate.suppressed(),
         )
         if self._at_exit is None and not self._register():
@@ -254,15 +255,13 @@ def _fixed(event: Event, settings: Settings) -> dict[str, Any]:
 
 def _tell_facts(event: Event, facts: Mapping[str, object], attributes: dict[str, Any]) -> None:
     """Add what the facts of an operation say about an event."""
+    told = facts.get
     for fact, name in event.named:
-        value = facts.get(fact)
-        if value is None or value == "" or (value is False and fact not in _YES_OR_NO):
-            continue
-        if isinstance(value, bytes):
-            if any(value):
-                attributes[name] = value.hex()[:_DIGEST_CHARACTERS]
-        else:
-            attributes[name] = value.full if isinstance(value, ClientLabel) else value
+        value = told(fact)
+        if value is not None and type(value) is not str:  # most are
+            value = _as_attribute(fact, value)
+        if value is not None and value != "":
+            attributes[name] = value
     status = facts.get("http_status")
     if isinstance(status, str) and status.isdecimal() and status != "0":
         attributes[v.HTTP_STATUS_CODE] = int(status)
@@ -270,6 +269,15 @@ def _tell_facts(event: Event, facts: Mapping[str, object], attributes: dict[str,
         case = CASES.get(str(facts.get("case")))
         if case is not None and case.security is not None:
             attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
+
+
+def _as_attribute(fact: str, value: object) -> object:
+    """Return what is told of a fact that is no plain text, ``None`` if nothing is."""
+    if isinstance(value, bytes):
+        return value[:_DIGEST_BYTES].hex() if value.strip(b"\0") else None
+    if isinstance(value, ClientLabel):
+        return value.full if value else None
+    return None if value is False and fact not in _YES_OR_NO else value
 
 
 def _error(error: BaseException) -> tuple[str, str]:

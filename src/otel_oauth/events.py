@@ -80,15 +80,14 @@ class Event:
     named: tuple[tuple[str, str], ...] = field(init=False, default=())
     """The facts that it can carry with the names of their attributes."""
 
+    sampled: bool = field(init=False, default=False)
+    """Whether sampling applies: never to what an investigation needs whole."""
+
     def __post_init__(self) -> None:
         """Prepare the names of the attributes, at import time of the table."""
         facts = dict.fromkeys((*COMMON, *self.facts))
         object.__setattr__(self, "named", tuple((fact, ATTRIBUTES[fact]) for fact in facts))
-
-    @property
-    def sampled(self) -> bool:
-        """Whether sampling applies: never to what an investigation needs whole."""
-        return self.group in ("operation", "compliance")
+        object.__setattr__(self, "sampled", self.group in ("operation", "compliance"))
 
 
 def _verdict(name: str, level: Level, priority: Priority, when: str) -> Event:

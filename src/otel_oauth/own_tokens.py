@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases
-from otel_oauth.ledger import Sighting, Status
+from otel_oauth.ledger import Status
 from otel_oauth.provider_errors import response_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_oauth.cases import Case
-    from otel_oauth.ledger import Ledger
+    from otel_oauth.ledger import Ledger, Sighting
     from otel_oauth.operation import Operation
 
 
-@dataclass
+_NO_TOKEN: Mapping[str, Any] = MappingProxyType({})
+
+
 class Exchange:
     """Notes of one call to the token endpoint, kept on its operation and never exported.
 
-    :param client_id: the client's own id.
-    :param scope: the scope that was asked for.
-    :param before: the client's token before the call, as far as it is known.
-    :param presented: the refresh token that is exchanged, empty if there is none.
-    :param refresh: what the ledger knows of that refresh token.
-    :param state: what the ledger knows of the state that the flow began with.
-    :param code: the digest of the code that came with it.
-    :param ends_flow: the operation ends a flow of its own (no callback around it).
-    :param began: when the application asked for the exchange: the user had come back.
-    :param granted: the response held an access token.
+    :ivar client_id: the client's own id.
+    :ivar scope: the scope that was asked for.
+    :ivar before: the client's token before the call, as far as it is known.
+    :ivar presented: the refresh token that is exchanged, empty if there is none.
+    :ivar refresh: what the ledger knows of that refresh token.
+    :ivar state: what the ledger knows of the state that the flow began with.
+    :ivar code: the digest of the code that came with it.
+    :ivar ends_flow: the operation ends a flow of its own (no callback around it).
+    :ivar granted: the response held an access token.
+    :param began: when the application asked for the exchange, in seconds since the epoch: the user had come back.
     """
 
+    # Defaults of the class and not of each instance: most calls leave most of them as they are.
     client_id: str = ""
     scope: str = ""
-    before: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = _NO_TOKEN
     presented: str = ""
     refresh: Sighting | None = None
     state: Sighting | None = None
     code: bytes = b"\0" * 16
     ends_flow: bool = False
-    began: float = field(default_factory=time.time)
     granted: bool = False
+
+    def __init__(self, began: float | None = None) -> None:
+        self.began = time.time() if began is None else began
 
 
 def own(refresh_token: str) -> str:
@@ -56,7 +61,7 @@ def own(refresh_token: str) -> str:
 
 def sight(ledger: Ledger, refresh_token: str) -> Sighting:
     """Return what is known of the client's own refresh token; to present it is the server's matter."""
-    return ledger.look_again(Sighting(ledger.digest(b"token", own(refresh_token))))
+    return ledger.sight_token(own(refresh_token))
 
 
 def lifetime(value: object) -> float | None:
@@ -92,30 +97,29 @@ def remember(operation: Operation, exchange: Exchange, token: Mapping[str, Any])
     if scope and exchange.scope:
         operation.facts["scope_changed"] = set(scope.split()) != set(exchange.scope.split())
     ledger, expires_in = operation.telemetry.ledger, lifetime(token.get("expires_in"))
-    if not exchange.presented:
+    presented, sighting = exchange.presented, exchange.refresh
+    if not presented:
         kept = own(refresh) if refresh else None
         ledger.granted(exchange.client_id, access, expires_in=expires_in, refresh_token=kept)
         return
-    rotated = refresh not in ("", exchange.presented)
+    rotated = refresh not in ("", presented)
     operation.facts["rotated"] = "true" if rotated else "false"
     old_access = text(exchange.before.get("access_token"))
-    known = None if exchange.refresh is None else exchange.refresh.entry
+    known = None if sighting is None else sighting.entry
     replaced: str | bytes = old_access if old_access or known is None else known.peer
     ledger.granted(
         exchange.client_id,
         access,
         expires_in=expires_in,
         refresh_token=own(refresh) if rotated else None,
-        parent=_adopted(ledger, exchange, old_access),
+        parent=sighting if sighting is None or known is not None else _adopted(ledger, exchange, old_access),
         rotated=rotated,
         replaced=replaced if replaced != access else "",
     )
 
 
-def _adopted(ledger: Ledger, exchange: Exchange, old_access: str) -> Sighting | None:
-    """Return what is known of the refresh token; one that was given to an earlier process is remembered first."""
-    if exchange.refresh is None or exchange.refresh.entry is not None:
-        return exchange.refresh
+def _adopted(ledger: Ledger, exchange: Exchange, old_access: str) -> Sighting:
+    """Remember a refresh token that was given to an earlier process, and return what is known of it then."""
     presented = own(exchange.presented)
     ledger.granted(exchange.client_id, old_access, expires_in=0.0, refresh_token=presented)
     return sight(ledger, exchange.presented)

@@ -54,6 +54,8 @@ def transport_error(error: BaseException | None) -> str | None:
     The first class along the MRO that says something decides, except that a timeout goes before all (requests'
     ``ConnectTimeout`` is a ``ConnectionError`` first).
     """
+    if error is None:
+        return None
     found = [
         _TYPES[base.__name__]
         for base in type(error).__mro__

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from otel_oauth import environment_variables as env
+from otel_oauth._patterns import pattern
 from otel_oauth.catalogue import BY_NAME
 from otel_oauth.events import EVENTS, SEVERITIES
 
@@ -25,10 +26,10 @@ _log = logging.getLogger("otel_oauth")
 
 _PREFIX = "OTEL_OAUTH_"
 _TEST_ONLY = "OTEL_OAUTH_RAISE_INTERNAL_ERRORS"
-_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?")
-_LINK = re.compile(r"[!-~]{1,256}")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_BEGINNING = re.compile(r"[A-Za-z0-9._-]{3,64}\*")
+_HOST = pattern(r"[A-Za-z0-9.-]+(:\d+)?")
+_LINK = pattern(r"[!-~]{1,256}")
+_NAME = pattern(r"[A-Za-z0-9._-]{1,64}")
+_BEGINNING = pattern(r"[A-Za-z0-9._-]{3,64}\*")
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,6 @@ from otel_oauth import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-
-@pytest.fixture(scope="package", autouse=True)
-def small_heap() -> Iterator[None]:
-    """Hide what all other tests have left: installing looks for span processors among all objects."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -88,6 +88,18 @@ REPEATED = [
     *("authorization: ", "cookie: ", "cookie=a=b", "Bearer ", "a=", "a='", "', '", "state=%3D", "AAAA", "aB3dE5"),
     *("access_token=[redacted:x", "authorization: Bearer [redacted:", "urn:ietf:params:oauth:request_uri:", "ghp_"),
     f"client_id=a&code={SECRET[:30]} ",
+    *(
+        "&quot;code",
+        "\\u0026code=",
+        "code[0]",
+        "<code>",
+        'name="code"\r\nContent-',
+        "name=code\\r\\n",
+        "code is ",
+        "state ",
+        "state mismatch: ",
+        "code | \t",
+    ),
 ]
 
 

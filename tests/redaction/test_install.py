@@ -36,6 +36,22 @@ def test_the_command_redacts_from_the_beginning() -> None:
     assert "INFO:shop:code=[redacted:code:" in said
 
 
+@pytest.mark.slow
+def test_it_is_in_force_although_an_instrumentor_fails(tmp_path: Path) -> None:
+    """One that raises ends the loading of all others, and the hook after them is never reached."""
+    installed = tmp_path / "broken-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n", encoding="utf-8")
+    (installed / "entry_points.txt").write_text(
+        "[opentelemetry_instrumentor]\na_broken = broken:One\n", encoding="utf-8"
+    )
+    (tmp_path / "broken.py").write_text("raise RuntimeError('broken')\n", encoding="utf-8")
+    said = run(INSTRUMENT, program=PROGRAM, PYTHONPATH=str(tmp_path))
+    assert "RuntimeError: broken" in said
+    assert "records OAuth operations" not in said
+    assert "INFO:shop:code=[redacted:code:" in said
+
+
 def test_an_instrumentor_in_code_begins_it_too() -> None:
     program = "from otel_oauth_authlib import AuthlibInstrumentor\nAuthlibInstrumentor().instrument()\n" + PROGRAM
     assert "INFO:shop:code=[redacted:code:" in run(program=program)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import logging
 import warnings
@@ -220,6 +221,40 @@ def test_the_handler_of_the_sdk(install: Callable[..., None], provider: Any, con
     assert SECRET not in found.log_record.body + repr(attributes)
     assert attributes["exception.type"] == "KeyError"
     assert "Traceback" in attributes["exception.stacktrace"]
+
+
+def _said(message: str) -> None:
+    raise LookupError(message)
+
+
+def _held(message: str) -> None:
+    held = {"refresh_token": message}
+    raise LookupError(len(held))
+
+
+def _harmless(_message: str) -> None:
+    raise LookupError
+
+
+@pytest.mark.parametrize(("fail", "kept"), [(_said, False), (_held, False), (_harmless, True)])
+def test_the_exception_of_a_record(
+    install: Callable[..., None], provider: Any, fail: Callable[[str], None], *, kept: bool
+) -> None:
+    made, exporter = provider
+    logger = made.get_logger("own")
+    if "exception" not in inspect.signature(logger.emit).parameters:
+        pytest.skip("this SDK takes no exception")
+    install()
+    redaction.seen("token", SECRET)
+    try:
+        fail("" if kept else SECRET)
+    except LookupError as error:
+        logger.emit(body="failed", exception=error)
+    (found,) = exporter.get_finished_logs()
+    attributes = dict(found.log_record.attributes)
+    assert SECRET not in repr(attributes)
+    assert attributes["exception.type"] == "LookupError"
+    assert (found.log_record.exception is not None) is kept
 
 
 def test_a_processor_in_the_place_of_the_sdks_own(install: Callable[..., None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_oauth import _seen, redaction
+from otel_oauth import _seen, own_tokens, redaction
 from otel_oauth._seen import PIECE, SEEN
 from otel_oauth.ledger import Ledger, MemoryStore
 
@@ -63,6 +64,37 @@ def test_every_piece_is_found_wherever_it_is(start: int, before: str, after: str
     assert piece not in redaction.redact(f"{before}{piece}{after}")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "-A9E1g-yksxkxfgapF0MqCyUehRn761y1qO6f5kGTNc",  # letters of one case near its beginning
+        "KtQJ97tddgwuyrdpseSv8h1T_NtQQ6vucKCboTBK39o",
+        "_ABGRa9-nSHlZ5eobalZXF0x8FXCG-DAERWGWak5fuQ",  # near its end
+        "iHU1XIT-QFi_BedRrqNR_jhL8KmJrRTML-BUMVOYCSY",  # at its end
+        "abcdefghijklmnopqrstuvwX9f2KeT51bQz07RrLm3",
+    ],
+)
+def test_a_random_value_with_letters_of_one_case_in_a_row_is_found_whole(
+    install: Callable[..., None], value: str
+) -> None:
+    install()
+    redaction.seen("refresh_token", value)
+    mark = redacted_as("refresh_token", value)
+    assert redaction.redact(f"looking for <{value}>") == f"looking for <{mark}>"
+    assert redaction.redact(f"looking for {value} of web") == f"looking for {mark} of web"
+
+
+@settings(max_examples=60)
+@given(st.binary(min_size=24, max_size=48), st.text("abcdefghijklmnopqrstuvwxyz-", max_size=24), st.integers(0, 63))
+def test_no_piece_is_left_of_a_random_value(random: bytes, letters: str, place: int) -> None:
+    redaction.install()
+    SEEN.forget()  # what the last example had in common with this one
+    value = base64.urlsafe_b64encode(hashlib.sha512(random).digest()).decode().rstrip("=")
+    value = value[:place] + letters + value[place:]
+    redaction.seen("token", value)
+    assert redaction.redact(f"it was <{value}> then") == f"it was <{redacted_as('token', value)}> then"
+
+
 def test_shorter_pieces_and_other_values_stay(install: Callable[..., None]) -> None:
     install()
     redaction.seen("code", SECRET)
@@ -75,6 +107,16 @@ def test_plain_words_do_not_become_secrets(install: Callable[..., None]) -> None
     install()
     redaction.seen("code", "the-client-of-the-shop")
     assert redaction.redact("asked by the-client-of-the-shop") == "asked by the-client-of-the-shop"
+
+
+@pytest.mark.parametrize("words", ["connection refused by peer", "/admin/export/all-users.csv", "GET /admin?page=one"])
+def test_words_beside_random_characters_do_not_become_secrets(install: Callable[..., None], words: str) -> None:
+    """An attacker who presents them as a code must not make the lines of the log unreadable that tell of him."""
+    install()
+    for presented in (words, SECRET + words, words + SECRET, f"x1Y {words}"):
+        redaction.seen("code", presented)
+    assert redaction.redact(f"he sent {words}") == f"he sent {words}"
+    assert SECRET[:PIECE] not in redaction.redact(f"he sent {SECRET}{words}")
 
 
 def test_a_client_id_stays_readable_even_if_it_is_presented_as_a_secret(install: Callable[..., None]) -> None:
@@ -112,6 +154,23 @@ def test_what_the_ledger_digests_is_known(install: Callable[..., None]) -> None:
     assert (
         redaction.redact(f"/cb?code={SECRET}") == f"/cb?code=[redacted:code:{ledger.digest(b'code', SECRET).hex()[:6]}]"
     )
+
+
+def test_the_digest_is_the_ledgers_also_of_what_was_seen_before_there_was_one(install: Callable[..., None]) -> None:
+    install()
+    redaction.seen("client_secret", SECRET)
+    before = redaction.redact(f"it is <{SECRET}>")
+    Ledger(MemoryStore(100)).digest(b"code", "another value, of a login")
+    redaction.seen("client_secret", SECRET)
+    known, named = redaction.redact(f"it is <{SECRET}>"), redaction.redact(f"client_secret={SECRET}")
+    assert known == f"it is <{redacted_as('client_secret', SECRET)}>" != before
+    assert named == f"client_secret={redacted_as('client_secret', SECRET)}"
+
+
+def test_a_clients_own_token_has_the_digest_of_the_token(install: Callable[..., None]) -> None:
+    install()
+    own_tokens.sight(Ledger(MemoryStore(100)), SECRET)
+    assert redaction.redact(f"it is <{SECRET}>") == f"it is <{redacted_as('token', SECRET)}>"
 
 
 def test_the_parameters_and_credentials_of_a_request_are_known(install: Callable[..., None]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
+from itertools import product
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -85,6 +88,39 @@ CASES = {
         "request_uri=urn:ietf:params:oauth:request_uri:<request_uri>&client_id=x",
     ),
     "php": ("data[client_secret]=abc&x=1", "data[client_secret]=<client_secret>&x=1"),
+    "array": ("/cb?code[]=abc&state[0]=x&scope=y", "/cb?code[]=<code>&state[0]=<state>&scope=y"),
+    "encoded array": ("/cb?code%5B%5D=abc&scope=y", "/cb?code%5B%5D=<code>&scope=y"),
+    "escaped in json": (
+        r'{"url": "/cb?scope=y\u0026code=abc\u0026state=x", "n": 1}',
+        r'{"url": "/cb?scope=y\u0026code=<code>\u0026state=<state>", "n": 1}',
+    ),
+    "escaped in html": (
+        "&quot;access_token&quot;: &quot;abc&quot;, &#x27;state&#x27;: &#39;a1b2c3d4e5&#39;",
+        "&quot;access_token&quot;: &quot;<access_token>&quot;, &#x27;state&#x27;: &#39;<state>&#39;",
+    ),
+    "link in html": ('<a href="/cb?scope=y&amp;code=abc">', '<a href="/cb?scope=y&amp;code=<code>">'),
+    "multipart": (
+        '--x\r\nContent-Disposition: form-data; name="code"\r\n\r\nabc\r\n--x',
+        '--x\r\nContent-Disposition: form-data; name="code"\r\n\r\n<code>\r\n--x',
+    ),
+    "repr of multipart": (
+        r"b'; name=\"state\"\r\nContent-Type: text/plain\r\n\r\nabc\r\n--x'",
+        r"b'; name=\"state\"\r\nContent-Type: text/plain\r\n\r\n<state>\r\n--x'",
+    ),
+    "xml": ("<access_token>abc</access_token>", "<access_token><access_token></access_token>"),
+    "table": ("access_token\t8fJ2kd93JfkQ01xy", "access_token\t<access_token>"),
+    "two states": (
+        "State parameter mismatch: 8fJ2kd93JfkQ01xy != Zk81hd90Lq2mNw7b",
+        "State parameter mismatch: <state> != <state>",
+    ),
+    "without a digit": (
+        "saving code ilGmsitwXR-nySwcsJOtDRVQHlJmqelukymqnNLUZNA for {'state': 'nyswcsJOtDRVQHlJmqelukymqnNLUZNA'}",
+        "saving code <code> for {'state': '<state>'}",
+    ),
+    "it is": (
+        "the code is 8fJ2kd93JfkQ01xy, the state was <8fJ2kd93JfkQ01xy>",
+        "the code is <code>, the state was <<state>>",
+    ),
 }
 
 READABLE = [
@@ -99,6 +135,11 @@ READABLE = [
     "POST https://shop.example/oauth/token HTTP/1.1 400",
     "The token endpoint answered with a token response",
     "access_token=None, refresh_token=null",
+    "the state is CONNECTED, the token was expired, <code>pip install otel2</code>",
+    "token|state|code",
+    "its state WaitingForApproval, {'state': 'PendingUserApproval', 'code': 'HTTPConnectionPool'}",
+    "state mismatch: expected != received, the states do not match",
+    "&quot;state&quot;: &quot;open&quot;",
     "trace_id=4bf92f3577b34da6a3ce929d0e0e4736 span_id=00f067aa0ba902b7",
     "",
 ]
@@ -108,6 +149,27 @@ READABLE = [
 def test_a_secret_is_known_by_its_name_or_form(install: Callable[..., None], text: str, expected: str) -> None:
     install()
     assert MARK.sub(r"<\1>", redaction.redact(text)) == expected
+
+
+ESCAPES: dict[str, Callable[[str], str]] = {
+    "url": lambda text: quote(text, safe=""),
+    "html": html.escape,
+    "json": lambda text: text.replace("&", r"\u0026").replace("=", r"\u003d").replace("<", r"\u003c"),
+}
+
+
+@pytest.mark.parametrize("last", ESCAPES)
+def test_escapes_within_escapes(install: Callable[..., None], last: str) -> None:
+    install()
+    secret = "8fJ2kd93JfkQ01xyZk81hd"
+    query = f'/cb?scope=a&code={secret}&x="1"&state={secret[::-1]}&client_id=shop'
+    for first, second in product(ESCAPES, repeat=2):
+        text = f"<{ESCAPES[last](ESCAPES[second](ESCAPES[first](query)))}>"
+        redacted = redaction.redact(text)
+        assert secret not in redacted
+        assert secret[::-1] not in redacted
+        rest = text.replace(secret, "<code>").replace(secret[::-1], "<state>")
+        assert MARK.sub(r"<\1>", redacted) == rest, (first, second)
 
 
 @pytest.mark.parametrize("text", READABLE)

@@ -163,6 +163,11 @@ class Grants(LedgerBase):
             )
         return Sighting(digest, entry, view)
 
+    def sight_token(self, token: str) -> Sighting:
+        """Return what is known of a client's own refresh token, without its family; changes nothing."""
+        digest = self.digest(b"token", token)
+        return Sighting(digest, self._get(Kind.REFRESH, digest))
+
     def look_again(self, sighting: Sighting, kind: Kind = Kind.REFRESH) -> Sighting:
         """Return the present state of a refresh token or code that was sighted earlier in the same request."""
         entry = self._get(kind, sighting.digest)

@@ -48,12 +48,13 @@ def _redacted(record: logging.LogRecord, redactor: Redactor) -> logging.LogRecor
     """Return the record, or a copy without the secrets."""
     after = record
     values = vars(record)
-    if isinstance(record.args, Mapping):
-        changed = redactor.changes(record.args, _SIGNAL)
+    args, msg = record.args, record.msg
+    if type(args) is not tuple and isinstance(args, Mapping):
+        changed = redactor.changes(args, _SIGNAL)
         if changed:
             after = _copied(after, record)
-            after.args = {**record.args, **changed}
-    message = _message(after)
+            after.args = {**args, **changed}
+    message = msg if not args and type(msg) is str and type(record) is logging.LogRecord else _message(after)
     if message is not None:
         text = redactor.text(message, _SIGNAL)
         if text is not message:
@@ -63,7 +64,7 @@ def _redacted(record: logging.LogRecord, redactor: Redactor) -> logging.LogRecor
         after = _copied(after, record)
         after.msg, after.args = redactor.value(str(record.msg), _SIGNAL), redactor.value(record.args, _SIGNAL)
     if len(values) > _STANDARD_COUNT:
-        extra = {name: value for name, value in values.items() if name not in _STANDARD}
+        extra = {name: values[name] for name in values.keys() - _STANDARD}
         changed = redactor.changes(extra, _SIGNAL)
         if changed:
             after = _copied(after, record)
@@ -112,7 +113,7 @@ def _without_traces(after: logging.LogRecord, record: logging.LogRecord, redacto
         return after
     rendered = "".join(traceback.format_exception(*info)).rstrip("\n")
     text = redactor.text(rendered, _SIGNAL)
-    if text is rendered and not _locals_hold_secrets(info[1], redactor):
+    if text is rendered and not locals_hold_secrets(info[1], redactor):
         return after
     if redactor.dry_run:
         return after
@@ -126,7 +127,7 @@ def _without_traces(after: logging.LogRecord, record: logging.LogRecord, redacto
     return after
 
 
-def _locals_hold_secrets(error: BaseException, redactor: Redactor) -> bool:
+def locals_hold_secrets(error: BaseException, redactor: Redactor) -> bool:
     """Tell whether a handler that prints the variables of each frame would print a secret."""
     looked_at = 0
     for frame in _frames(error):

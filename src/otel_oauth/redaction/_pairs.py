@@ -5,25 +5,29 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otel_oauth.redaction._policy import DIGIT, ENOUGH, LETTER, WITHOUT_MIXTURE, Found, Policy, looks_secret
+from otel_oauth._patterns import pattern
+from otel_oauth.redaction._policy import ENOUGH, LETTER, WITHOUT_MIXTURE, Found, Policy, looks_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_oauth.redaction._names import Name
 
-_PAIR = re.compile(
+_PAIR = pattern(
     r"""(?<![\w.\-])([A-Za-z0-9_.\-]+)
-        (?:(?:\\*["'])?\]?\s{0,4}(?:=>?|:(?!//))\s{0,4}      # name=value, "name": value
+        (?:(?:\\*["'])?\]?(?:\[[0-9]{0,4}\])?\s{0,4}(?:=>?|:(?!//))\s{0,4}  # name=value, "name": value, name[]=value
         |\\*["']\s{0,2},\s{0,4}(?=b?\\*["'])                 # ('name', 'value'), (b'name', b'value')
-        |[ ]["'<(]?(?=[A-Za-z0-9_\-]))                       # name value, as in a sentence
+        |>(?=[^\s<])                                         # <name>value</name>
+        |(?:[ ]|[ ]?[|\t][ ]?)(?:(?:is|was)[ ])?["'<(]?(?=[A-Za-z0-9_\-]))  # name value, as in a sentence or a table
     """,
     re.ASCII | re.VERBOSE,
 )
-_UNQUOTED = re.compile(r"""[^\s&"'<>,;(){}\[\]|\\]+""")
-_LINE = re.compile(r"""[^\r\n"']*""")
-_SCHEME_WORD = re.compile(r"(?:bearer|basic|dpop|digest|oauth|negotiate|token)\s{1,4}", re.IGNORECASE)
-_INPUT_VALUE = re.compile(r"""\bvalue=\\*["']?""")
+_UNQUOTED = pattern(r"""[^\s&"'<>,;(){}\[\]|\\]+""")
+_LINE = pattern(r"""[^\r\n"']*""")
+_SCHEME_WORD = pattern(r"(?:bearer|basic|dpop|digest|oauth|negotiate|token)\s{1,4}", re.IGNORECASE)
+_INPUT_VALUE = pattern(r"""\bvalue=\\*["']?""")
+_PART = pattern(r"""\\*["']?(?:(?:\r?\n|(?:\\r)?\\n)Content-[^\r\n\\]{1,200})?(?:(?:\r?\n){2}|(?:(?:\\r)?\\n){2})""")
+_BESIDE = frozenset(" \t|")  # between a name and its value in a sentence or a table
 _NOTHING = frozenset(("none", "null", "true", "false", "undefined", "...", "***", "****", "missing", "string"))
 _ESCAPED_SPACE = frozenset("nrtfv")
 _HEADERS = frozenset(("authorization", "cookie"))
@@ -41,12 +45,15 @@ def pairs(text: str, policy: Policy) -> Iterator[Found]:
             entry = policy.names.get(name[1:])  # "\ncode=…": the escape is no part of the name
         place = match.end()
         if entry is None and name == "name":
-            entry, place = _of_input(text, place, policy)  # <input name="code" value="…">
+            entry, place = _of_input(text, place, policy)  # <input name="code" value="…">, a part of a multipart form
         if entry is None:
+            continue
+        after = text[match.end(1)]
+        if after == ">" and not (entry.certain and text.endswith("<", 0, match.start())):
             continue
         start, end = _value(text, place, entry)
         value = text[start:end]
-        if entry.kind and text[match.end(1)] == " " and not _stands_out(value, match):
+        if entry.kind and after in _BESIDE and not _stands_out(value, match):
             continue
         if entry.readable or _is_secret(value, entry, policy, in_form=_in_form(text, match, end)):
             if not entry.certain:
@@ -66,8 +73,9 @@ def _stands_out(value: str, match: re.Match[str]) -> bool:
     separator = match.group()[len(match.group(1)) :]
     if "=" in separator or ":" in separator:
         return True
-    mixed = DIGIT.search(value) is not None and LETTER.search(value) is not None
-    return mixed and len(value) >= WITHOUT_MIXTURE and "=" not in value.rstrip("=")
+    if len(value) < WITHOUT_MIXTURE or LETTER.search(value) is None or "=" in value.rstrip("="):
+        return False
+    return looks_secret(value)
 
 
 def _in_form(text: str, match: re.Match[str], end: int) -> bool:
@@ -89,6 +97,9 @@ def _of_input(text: str, place: int, policy: Policy) -> tuple[Name | None, int]:
     entry = None if name is None else policy.names.get(name.group())
     if name is None or entry is None:
         return None, place
+    part = _PART.match(text, name.end())
+    if part is not None:
+        return entry._replace(certain=True), part.end()
     tag_end = text.find(">", name.end(), name.end() + 200)
     value = _INPUT_VALUE.search(text, name.end(), tag_end if tag_end >= 0 else name.end() + 200)
     return (None, place) if value is None else (entry._replace(certain=True), value.end() - 1)

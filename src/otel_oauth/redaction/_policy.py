@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
+
+from otel_oauth._patterns import pattern
 
 if TYPE_CHECKING:
     from otel_oauth.redaction._names import Names
 
-DIGIT = re.compile(r"[0-9]")
-LETTER = re.compile(r"[A-Za-z]")
+DIGIT = pattern(r"[0-9]")
+LETTER = pattern(r"[A-Za-z]")
+_NAME = pattern(r"[a-z]*(?:[A-Z][a-z]{2,}|[^A-Za-z][a-z]*)*")  # such as WaitingForApproval, out-of-order
 ENOUGH = 96
 _SHORTEST = 8
 WITHOUT_MIXTURE = 16
@@ -49,4 +51,4 @@ def looks_secret(value: str) -> bool:
     if digits:
         return True
     turns = sum(a.islower() is not b.islower() for a, b in pairwise(value))
-    return turns * 3 > len(value)
+    return turns * 3 > len(value) or (turns * 5 > len(value) and _NAME.fullmatch(value) is None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
+from otel_oauth.redaction._logging import locals_hold_secrets
 from otel_oauth.redaction._redactor import UNINSPECTED
-from otel_oauth.redaction._shared import redact_attributes, redact_origin
+from otel_oauth.redaction._shared import INSPECTED, redact_attributes, redact_origin
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -30,7 +32,9 @@ def patch(module: ModuleType, sources: Sources) -> None:
 
     def emitting(original: Any) -> Any:  # noqa: ANN401 the SDK's method
         def emit(self: Any, record: Any) -> None:  # noqa: ANN401 the SDK's record, of whichever version
-            _inspect(record, sources)
+            redactor = sources.redactor
+            if redactor is not None and not sources.guard.run("redaction", _redact, record, redactor):
+                _empty(record.log_record)
             original(self, record)
 
         return emit
@@ -83,16 +87,30 @@ def _redact(record: Any, redactor: Redactor) -> bool:  # noqa: ANN401 the SDK's
     if after is not body:
         log_record.body = after
     redact_attributes(log_record, redactor, _SIGNAL)
+    error = getattr(log_record, "exception", None)
+    if error is not None and not redactor.dry_run and _holds_secrets(error, redactor):
+        log_record.exception = None  # its text is in the attributes
     event_name = getattr(log_record, "event_name", None)
     if event_name:
         log_record.event_name = redactor.text(event_name, _SIGNAL)
     if log_record.severity_text and log_record.severity_text not in _SEVERITIES:
         log_record.severity_text = redactor.text(log_record.severity_text, _SIGNAL)
-    redact_origin(getattr(record, "resource", None) or getattr(log_record, "resource", None), redactor, _SIGNAL)
-    redact_origin(record.instrumentation_scope, redactor, _SIGNAL)
+    resource, scope = getattr(record, "resource", None), record.instrumentation_scope
+    if resource is None:  # the SDK before version 1.36 keeps it in the other one
+        resource = getattr(log_record, "resource", None)
+    if id(resource) not in INSPECTED or id(scope) not in INSPECTED:
+        redact_origin(resource, redactor, _SIGNAL)
+        redact_origin(scope, redactor, _SIGNAL)
     return True
+
+
+def _holds_secrets(error: BaseException, redactor: Redactor) -> bool:
+    rendered = "".join(traceback.format_exception(error))
+    return redactor.text(rendered, "") is not rendered or locals_hold_secrets(error, redactor)
 
 
 def _empty(log_record: Any) -> None:  # noqa: ANN401 the SDK's
     log_record.body = UNINSPECTED
     log_record.attributes = {}
+    if getattr(log_record, "exception", None) is not None:
+        log_record.exception = None

@@ -20,7 +20,7 @@ UNINSPECTED = "[redacted:uninspected]"
 
 _STEMS = (
     "token", "code", "state", "secret", "auth", "cookie", "session", "pass", "nonce", "verifier", "assertion",
-    "key", "saml", "credential", "signature", "ticket", "jwt", "dpop", "pwd", "complete", "request_uri:", "eyj",
+    "key", "saml", "credential", "signature", "ticket", "jwt", "dpop", "pwd", "complete", "eyj",
     "bearer", "basic", "negotiate", "sid=", "sig=", "otp=", "pin=",
 )  # fmt: skip
 """Without one of these (in lower case) no name of a secret and no secret by its form is in a text."""
@@ -31,12 +31,22 @@ _ALONE = (
 )
 """The same for a text without a separator between names and values."""
 
+_SEPARATORS = frozenset("=:%'\">|\t\\&")
+"""One of them is between a name and its value, unless that is a sentence; the last two may stand for any, escaped."""
+
+_TO_WORDS = bytes(byte | 32 if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))  # noqa: PLR2004 ASCII
+_WORD_STEMS = tuple(stem.replace("=", " ").encode() for stem in _STEMS)
+_ORDINARY = 4096
+_LONGEST_WORD = 24
+_LONGEST_OF_WORDS = 4096
+
 _TRUSTED = 2048
 _RECENT = 64  # few: what is kept of text that comes once costs the caches of the processor more than the look at it
 _LONGEST_REMEMBERED = 512
 _LONGEST = 1 << 18
 _DEEPEST = 16
 _NUMBERS = frozenset((int, float, bool, type(None)))
+_KEYS = 4096
 
 
 class Redactor:
@@ -53,10 +63,15 @@ class Redactor:
         self.dry_run = dry_run
         own = tuple(max(name.lower().replace("-", "_").split("_"), key=len) for name in policy.names.extra)
         prefixes = tuple(prefix.lower() for prefix in policy.prefixes)
-        self._stems = (*_STEMS, *own, *prefixes)
+        self._own = (*own, *prefixes)
+        self._stems = (*_STEMS, *self._own)
         self._alone = (*_ALONE, *prefixes)
+        self._words: tuple[set[bytes], set[bytes]] = (set(), set())  # those with a stem in them, and those without
+        self._plain: set[str] = set()  # names that stand for no secret
+        self._readable: set[str] = set()  # those of them whose values stay as they are
         self._clean: dict[str, None] = {}  # watched: valid until a value becomes known that may be in one of them
         self._recent: dict[str, int] = {}  # valid in the generation that it says
+        self._older: dict[str, int] = {}  # what was recent before: who is found here comes again
         self._watched = SEEN.watched_generation
 
     def text(self, text: str, signal: str) -> str:
@@ -67,7 +82,7 @@ class Redactor:
             return text
         generation = SEEN.generation
         if self._is_clean(text):
-            _remember(self._recent, text, generation)
+            self._remember(text, generation)
             return text
         return self._rewritten(text, signal)
 
@@ -81,8 +96,34 @@ class Redactor:
         return "%" not in text or _absent_decoded(text)
 
     def _suspicious(self, text: str) -> bool:
+        if len(text) <= _LONGEST_OF_WORDS:
+            words = text.encode("latin-1", "replace").translate(_TO_WORDS).split()
+            ordinary = self._words[1].issuperset(words) or self._are_ordinary(words)
+            if ordinary and "@" not in text and not (self._own and self._has_own(text.lower())):
+                return False
+        return self._has_stem(text)
+
+    def _are_ordinary(self, words: list[bytes]) -> bool:
+        """Tell whether no word has a stem in it. Words, of letters alone, come again where whole texts do not."""
+        flagged, ordinary = self._words
+        if not flagged.isdisjoint(words):
+            return False
+        if len(ordinary) >= _ORDINARY or len(flagged) >= _ORDINARY:
+            self._words = flagged, ordinary = set(), set()
+        found = False
+        for word in set(words) - ordinary:
+            has_stem = any(stem in word + b" " for stem in _WORD_STEMS)
+            found = found or has_stem
+            if len(word) <= _LONGEST_WORD:
+                (flagged if has_stem else ordinary).add(word)
+        return not found
+
+    def _has_own(self, lowered: str) -> bool:
+        return any(stem in lowered for stem in self._own)
+
+    def _has_stem(self, text: str) -> bool:
         lowered = text.lower()
-        if "=" in text or ":" in text or "%" in text or "'" in text or '"' in text:
+        if any(separator in text for separator in _SEPARATORS):
             for stem in self._stems:
                 if stem in lowered:
                     return True
@@ -104,13 +145,13 @@ class Redactor:
             parts.append(_written(region.mark))
             done = region.end
         if not done and not rest:
-            _remember(self._recent, text, SEEN.generation)
+            self._remember(text, SEEN.generation)
             return text
         if self.dry_run:
             return text + rest
         parts.append(text[done:])
         redacted = "".join(parts) + (UNINSPECTED if rest else "")
-        _remember(self._recent, redacted, SEEN.generation)
+        self._remember(redacted, SEEN.generation)
         return redacted
 
     def count(self, signal: str, kind: str) -> None:
@@ -122,45 +163,89 @@ class Redactor:
 
     def changes(self, attributes: Mapping[str, Any], signal: str) -> dict[str, Any]:
         """Return those attributes that hold secrets, as they are to be."""
-        changed: dict[str, Any] = {}
-        unknown: list[str] = []
         if self._watched != SEEN.watched_generation:
             self._distrust()
-        known, clean = self._policy.names.known, self._clean
+        # Every span and record comes through here, mostly with names and values that came before: no call for those.
+        clean, recent, plain, readable = self._clean, self._recent, self._plain, self._readable
+        generation = SEEN.generation
+        unknown: list[str] = []
         for key, value in attributes.items():
+            if key not in plain:
+                break
+            if type(value) is str:
+                if value not in clean and recent.get(value) != generation and key not in readable:
+                    unknown.append(value)
+            elif type(value) not in _NUMBERS:
+                break
+        else:
+            if not unknown or self._are_clean(unknown):
+                return {}
+            return self._changes(attributes, signal, together=False)
+        return self._changes(attributes, signal, together=True)
+
+    def _changes(self, attributes: Mapping[str, Any], signal: str, *, together: bool) -> dict[str, Any]:
+        changed: dict[str, Any] = {}
+        unknown: list[str] = []
+        for key, value in attributes.items():
+            entry = self._policy.names.get(key)
+            if entry is None or entry.readable:
+                self._note(key, entry)
             kind = type(value)
-            if kind in _NUMBERS:
+            if kind in _NUMBERS or (entry is not None and entry.readable):
                 continue
-            entry = known[key] if key in known else self._policy.names.get(key)
             if kind is str and entry is None:
-                if value not in clean:
+                if value not in self._clean:
                     unknown.append(key)
-            elif entry is None or not entry.readable:
+            else:
                 after = self._value(value, entry, signal, 0)
                 if after is not value:
                     changed[key] = after
-        if unknown:
-            self._look_at(attributes, unknown, signal, changed)
+        # Several values are looked at as one text, and each only if there is something in that.
+        if unknown and not (together and self._are_clean([attributes[key] for key in unknown])):
+            for key in unknown:
+                after = self.text(attributes[key], signal)
+                if after is not attributes[key]:
+                    changed[key] = after
         return changed
 
-    def _look_at(self, attributes: Mapping[str, Any], unknown: list[str], signal: str, changed: dict[str, Any]) -> None:
-        """Look at several values as one text, and at each only if there is something in that."""
-        generation, recent = SEEN.generation, self._recent
-        values = [attributes[key] for key in unknown]
-        if self._is_clean(values[0] if len(values) == 1 else "\n".join(values)):
-            for value in values:
-                if value in recent:
-                    self._trust(value)
-                else:
-                    _remember(recent, value, generation)
-            return
-        for key, value in zip(unknown, values, strict=True):
-            after = self.text(value, signal)
-            if after is not value:
-                changed[key] = after
+    def _note(self, key: str, entry: Name | None) -> None:
+        if key not in self._plain:
+            if len(self._plain) >= _KEYS:
+                self._plain, self._readable = set(), set()
+            if entry is not None:
+                self._readable.add(key)
+            self._plain.add(key)
 
-    def _trust(self, text: str) -> None:
-        """Keep a value that comes again and again, as long as no value becomes known that may be in it."""
+    def _are_clean(self, values: list[str]) -> bool:
+        generation = SEEN.generation
+        text = values[0]
+        if len(values) > 1:
+            longest = max(values, key=len)  # often a URL with others in it
+            text = "\n".join([longest, *[value for value in values if value not in longest]])
+        if not self._is_clean(text):
+            return False
+        for value in values:
+            self._remember(value, generation)
+        return True
+
+    def _remember(self, text: str, generation: int) -> None:
+        """Keep a text without secrets for a while; one that comes again longer than one that comes once."""
+        if len(text) > _LONGEST_REMEMBERED:
+            return
+        before = self._recent.get(text)
+        if before is not None or text in self._older:
+            if before != generation:
+                self._trust(text, generation)
+            return
+        if len(self._recent) >= _RECENT:
+            self._older, self._recent = self._recent, {}
+        self._recent[text] = generation
+
+    def _trust(self, text: str, generation: int) -> None:
+        """Keep a text as long as no value becomes known that may be in it."""
+        if "%" in text:  # what is watched for is not decoded
+            self._recent[text] = generation
+            return
         if len(self._clean) >= _TRUSTED:
             self._clean.clear()
         self._clean[text] = None
@@ -241,13 +326,6 @@ class Redactor:
 
 def _written(mark: Mark) -> str:
     return f"[redacted:{mark.kind}:{mark.digest}]"
-
-
-def _remember(memory: dict[str, int], text: str, generation: int) -> None:
-    if len(text) <= _LONGEST_REMEMBERED:
-        if len(memory) >= _RECENT:
-            memory.clear()
-        memory[text] = generation
 
 
 def _absent_decoded(text: str) -> bool:

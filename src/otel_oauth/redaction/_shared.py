@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     from otel_oauth.redaction._redactor import Redactor
 
 _MOST = 1024
-_inspected: dict[int, Any] = {}
+INSPECTED: dict[int, Any] = {}
+"""The resources and scopes that have been redacted, by their ``id()``."""
 
 
 def redact_attributes(owner: Any, redactor: Redactor, signal: str) -> None:  # noqa: ANN401 the SDK's
     """Replace the attributes of ``owner`` that hold secrets, in the container where the SDK keeps them."""
-    try:
-        attributes = owner._attributes  # noqa: SLF001 `attributes` is a read-only view of it
-    except AttributeError:
+    attributes = getattr(owner, "_attributes", None)  # `attributes` is a read-only view of it
+    if attributes is None:
         attributes = owner.attributes
-    if not attributes:
-        return
     container = getattr(attributes, "_dict", None)
+    if not (attributes if container is None else container):  # which has no __len__ to be called
+        return
     # A copy: somebody may still set attributes of a span that has not ended, or that another thread uses.
     changed = redactor.changes(dict(attributes) if container is None else container.copy(), signal)
     if not changed:
@@ -32,24 +32,16 @@ def redact_attributes(owner: Any, redactor: Redactor, signal: str) -> None:  # n
         object.__setattr__(owner, name, {**attributes, **changed})
 
 
-def inspected(*origins: Any) -> bool:  # noqa: ANN401 resources and scopes of the SDK
-    """Tell whether all of these have been redacted."""
-    for origin in origins:  # noqa: SIM110 a generator costs more than the look
-        if id(origin) not in _inspected:
-            return False
-    return True
-
-
 def redact_origin(origin: Any, redactor: Redactor, signal: str) -> None:  # noqa: ANN401 a resource or a scope of the SDK
     """Redact a resource or instrumentation scope, once: it belongs to many spans."""
-    if origin is None or id(origin) in _inspected:
+    if origin is None or id(origin) in INSPECTED:
         return
     redact_attributes(origin, redactor, signal)
-    if len(_inspected) >= _MOST:
-        _inspected.clear()
-    _inspected[id(origin)] = origin  # kept alive with its number
+    if len(INSPECTED) >= _MOST:
+        INSPECTED.clear()
+    INSPECTED[id(origin)] = origin  # kept alive with its number
 
 
 def forget_origins() -> None:
     """Inspect every resource and scope again."""
-    _inspected.clear()
+    INSPECTED.clear()

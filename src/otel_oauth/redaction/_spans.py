@@ -7,15 +7,15 @@ is ending) makes them be inspected there too.
 
 from __future__ import annotations
 
-import gc
 import logging
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import trace
+
 from otel_oauth.redaction._redactor import UNINSPECTED
-from otel_oauth.redaction._shared import inspected, redact_attributes, redact_origin
+from otel_oauth.redaction._shared import INSPECTED, redact_attributes, redact_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
     from otel_oauth.redaction._patches import Sources
@@ -30,7 +30,7 @@ _EARLY_METHODS = ("on_start", "_on_ending")
 def patch(module: ModuleType, sources: Sources) -> None:
     """Patch ``opentelemetry.sdk.trace``."""
     span = module.Span
-    missing = [name for name in ("_readable_span",) if name not in vars(span)]
+    missing = [name for name in ("_readable_span", "start") if name not in vars(span)]
     if missing:
         _log.error("otel-oauth: spans are not redacted, this SDK has no Span.%s", missing[0])
         return
@@ -49,44 +49,45 @@ def patch(module: ModuleType, sources: Sources) -> None:
 
 
 def _patch_processors(module: ModuleType, sources: Sources) -> None:
-    """See every processor as it is added, and those that were added before."""
+    """Look at the processors of a span before it tells them something: whenever they were added, to whichever provider.
+
+    A fan-out's processors are looked at once, and again when one is added: what was looked at is of a class of its
+    own, from which the SDK's ``+=`` makes a plain tuple again.
+    """
     fans = (module.SynchronousMultiSpanProcessor, module.ConcurrentMultiSpanProcessor)
 
+    class Known(tuple[Any, ...]):
+        __slots__ = ()
+
     def inspecting(processor: Any) -> Any:  # noqa: ANN401 a span processor
-        if type(processor) is _Early:  # of an earlier installation
-            processor = processor.processor
+        if type(processor) is _Early:
+            if processor.sources is sources:
+                return processor
+            processor = processor.processor  # of an earlier installation
         return _Early(processor, sources) if _reads_early(type(processor), module.SpanProcessor) else processor
 
-    def adding(original: Any) -> Any:  # noqa: ANN401 the SDK's method
-        def add_span_processor(self: Any, span_processor: Any) -> None:  # noqa: ANN401 the SDK's
-            original(self, inspecting(span_processor))
+    def look(span: Any) -> None:  # noqa: ANN401 the SDK's
+        processor = getattr(span, "_span_processor", None)
+        if processor is None:  # no span of the SDK
+            return
+        if type(processor) not in fans:
+            span._span_processor = inspecting(processor)  # noqa: SLF001 there is no public way to it
+            return
+        with processor._lock:  # noqa: SLF001 as above; the one that add_span_processor takes
+            processor._span_processors = Known(map(inspecting, processor._span_processors))  # noqa: SLF001 as above
 
-        return add_span_processor
+    def starting(original: Any) -> Any:  # noqa: ANN401 the SDK's method
+        def start(self: Any, start_time: int | None = None, parent_context: Any = None) -> None:  # noqa: ANN401 a span
+            processor = self._span_processor
+            known = type(processor) in fans and type(processor._span_processors) is Known  # noqa: SLF001 as above
+            if not known and sources.redactor is not None:
+                sources.guard.run("redaction", look, self)
+            original(self, start_time, parent_context)
 
-    def making(original: Any) -> Any:  # noqa: ANN401 the SDK's method
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401, N807 a provider
-            original(self, *args, **kwargs)
-            if type(self._active_span_processor) not in fans:
-                self._active_span_processor = inspecting(self._active_span_processor)
+        return start
 
-        return __init__
-
-    for fan in fans:
-        sources.replace(fan, "add_span_processor", adding)
-    sources.replace(module.TracerProvider, "__init__", making)
-    _replace_processors(module, fans, inspecting)
-
-
-def _replace_processors(module: ModuleType, fans: tuple[type, ...], inspecting: Callable[[Any], Any]) -> None:
-    """Give the tracers, providers and fan-outs that were made before what ``inspecting`` makes of their processors."""
-    for found in gc.get_objects():
-        kind = type(found)  # not isinstance(), which would ask a lazy object of the application for its class
-        if kind in fans:
-            found._span_processors = tuple(map(inspecting, found._span_processors))  # noqa: SLF001 there is no public way to them
-        elif issubclass(kind, module.TracerProvider) and type(found._active_span_processor) not in fans:  # noqa: SLF001 as above
-            found._active_span_processor = inspecting(found._active_span_processor)  # noqa: SLF001 as above
-        elif issubclass(kind, module.Tracer) and type(found.span_processor) not in fans:
-            found.span_processor = inspecting(found.span_processor)
+    sources.replace(module.Span, "start", starting)
+    look(trace.get_current_span())  # which has begun already
 
 
 def _reads_early(kind: type, base: type) -> bool:
@@ -101,7 +102,7 @@ class _Early:
 
     def __init__(self, processor: Any, sources: Sources) -> None:  # noqa: ANN401 a span processor
         self.processor = processor
-        self._sources = sources
+        self.sources = sources
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 a span processor's
         return getattr(self.processor, name)
@@ -115,8 +116,8 @@ class _Early:
             self.processor._on_ending(span)  # noqa: SLF001 the SDK's experimental method
 
     def _inspect(self, span: Any) -> bool:  # noqa: ANN401 the SDK's
-        redactor = self._sources.redactor
-        return redactor is None or bool(self._sources.guard.run("redaction", _redact, span, redactor))
+        redactor = self.sources.redactor
+        return redactor is None or bool(self.sources.guard.run("redaction", _redact, span, redactor))
 
 
 def _redact(span: Any, redactor: Redactor) -> bool:  # noqa: ANN401 the SDK's
@@ -136,7 +137,7 @@ def _redact(span: Any, redactor: Redactor) -> bool:  # noqa: ANN401 the SDK's
     if context.trace_state:
         _redact_trace_state(span, context, redactor)
     resource, scope = span._resource, span._instrumentation_scope  # noqa: SLF001 as above
-    if not inspected(resource, scope):
+    if id(resource) not in INSPECTED or id(scope) not in INSPECTED:
         redact_origin(resource, redactor, _SIGNAL)
         redact_origin(scope, redactor, _SIGNAL)
     return True

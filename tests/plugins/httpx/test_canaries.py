@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import logging
 import secrets
@@ -15,10 +16,11 @@ import pytest
 from httpx_oauth.oauth2 import OAuth2
 from wire_clients import EVERY, Sender
 
+from otel_oauth import redaction
 from otel_oauth.flows import challenge_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 AS = "https://as.example"
 KINDS = (
@@ -128,6 +130,41 @@ def test_no_secret_is_in_any_signal(kind: str, capture: Any, caplog: pytest.LogC
     points = [{name: value for name, value in point.items() if name != "exemplars"} for point in capture.points()]
     signals = as_json([capture.spans(), points, ours])
     assert canaries.found_in(signals) == []
+
+
+@pytest.fixture
+def redacting() -> Iterator[None]:
+    redaction.uninstall()
+    gc.freeze()  # installing looks for span processors among all objects: not among those of all other tests
+    redaction.install()
+    yield
+    redaction.uninstall()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("capture", "redacting")
+def test_what_went_over_the_wire_is_known_by_its_value() -> None:
+    """An application may log it in any words: what stands beside a value says nothing then."""
+    canaries, send = Canaries(), Sender("httpx", asynchronous=False)
+    device = {name: canaries[name] for name in ("device_code", "registration_token")}
+    answers = [*answers_with(canaries, send.library)[:5], lambda _request: send.library.Response(200, json=device)]
+    for handler in answers:
+        send.options["transport"] = send.transport(handler)
+        for method, url, kwargs in requests_with(canaries):
+            send(method, url, **kwargs)
+    known = {kind for kind, value in canaries.items() if value not in redaction.redact(f"it was <{value}>")}
+    assert known == {
+        *("code", "state", "verifier", "nonce", "client_secret", "basic", "password", "assertion", "device_code"),
+        *(
+            "access_token",
+            "refresh_token",
+            "new_refresh",
+            "id_token",
+            "subject_token",
+            "registration_token",
+            "userinfo",
+        ),
+    }
 
 
 def test_the_search_finds_what_is_there() -> None:

@@ -199,7 +199,7 @@ def test_a_certificate_that_is_not_trusted_is_a_network_error(send: Sender, prov
 
 def test_a_body_that_does_not_come(send: Sender, provider: Any, capture: Any) -> None:
     provider.answer("/token", 200, "{}", 0.3)
-    send.options["timeout"] = 0.05
+    send.options["timeout"] = send.library.Timeout(20, read=0.05)
     with pytest.raises(send.library.ReadTimeout):
         refresh(send, f"{provider.url}/token", "rt")
     assert capture.moved() == {**call("refresh", "0", "timeout"), **refreshed("failure", "exception")}

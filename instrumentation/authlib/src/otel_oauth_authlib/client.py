@@ -56,15 +56,17 @@ def _open_exchange(call: Call, url: object, grant_type: str) -> Operation:
     facts = provider_facts(call, url or metadata(session).get("token_endpoint"))
     facts["grant_type"] = vocabulary.grant_type(grant_type)
     operation = call.telemetry.operation(_GRANTS.get(grant_type, kinds.TOKEN), **facts)
-    redaction.seen_parameters(call.kwargs)
-    redaction.seen("client_secret", text(getattr(session, "client_secret", None)))
+    if redaction.installed():
+        redaction.seen_parameters(call.kwargs)
+        redaction.seen("client_secret", text(getattr(session, "client_secret", None)))
+    exchange = operation.local = Exchange()
+    exchange.client_id = text(getattr(session, "client_id", None))
+    scope = call.kwargs.get("scope") or getattr(session, "scope", None)
+    if scope:
+        exchange.scope = scope if isinstance(scope, str) else " ".join(map(str, scope))
     before = getattr(session, "token", None)
-    scope = call.kwargs.get("scope") or getattr(session, "scope", None) or ""
-    operation.local = Exchange(
-        client_id=text(getattr(session, "client_id", None)),
-        scope=scope if isinstance(scope, str) else " ".join(map(str, scope)),
-        before=before if isinstance(before, Mapping) else {},
-    )
+    if isinstance(before, (dict, Mapping)):  # the class first that it is: to ask the other one costs more
+        exchange.before = before
     return operation
 
 
@@ -140,7 +142,7 @@ def _response_parsed(_call: Call, result: Any, error: BaseException | None) -> N
         return
     operation.local.parsed = True
     if error is None:
-        remember(operation, operation.local, result if isinstance(result, Mapping) else {})
+        remember(operation, operation.local, result if isinstance(result, (dict, Mapping)) else {})
         return
     operation.facts["error"] = error_code(error)
     if operation.facts.get("called"):

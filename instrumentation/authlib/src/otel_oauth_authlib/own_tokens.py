@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_oauth import own_tokens, vocabulary
@@ -12,12 +11,11 @@ if TYPE_CHECKING:
     from otel_oauth.ledger import Sighting
 
 
-@dataclass
 class Exchange(own_tokens.Exchange, RequestNote):
     """Notes of one call to the token endpoint, kept on its operation and never exported.
 
-    :param mismatched: what the ledger knows of the state that came back in the response's URL.
-    :param parsed: the response was seen when Authlib read it.
+    :ivar mismatched: what the ledger knows of the state that came back in the response's URL.
+    :ivar parsed: the response was seen when Authlib read it.
     """
 
     mismatched: Sighting | None = None

@@ -51,12 +51,11 @@ class SessionNote:
     state: Sighting | None = None
 
 
-@dataclass
 class RequestNote:
     """What is noted of a request that is under way.
 
-    :param sending: the session was asked to send it.
-    :param refused: the exception of an operation within it, an automatic refresh: because of that it was never sent.
+    :ivar sending: the session was asked to send it.
+    :ivar refused: the exception of an operation within it, an automatic refresh: because of that it was never sent.
     """
 
     sending: bool = False
@@ -147,7 +146,7 @@ def _requested(call: Call, result: Any, error: BaseException | None) -> None:  #
         return
     facts = operation.facts
     status = getattr(result if error is None else getattr(error, "response", None), "status_code", None)
-    failed = provider_errors.transport_error(error)
+    failed = None if error is None else provider_errors.transport_error(error)
     if status is None and failed is None and (error is None or isinstance(error, Exception)):
         return
     facts["called"] = True
@@ -185,9 +184,10 @@ def _request_hook(*, none_is_default: bool) -> Hook:
     def begin(call: Call) -> Operation | None:
         around = current_operation()
         if around is not None and _awaits_response(around):
-            if not isinstance(around.local, RequestNote):
-                around.local = RequestNote()
-            around.local.sending = call.watched = True
+            note = around.local
+            if not isinstance(note, RequestNote):
+                note = around.local = RequestNote()
+            note.sending = call.watched = True
             return None
         auth = call.argument(3, "auth", Ellipsis)
         default = auth is Ellipsis or type(auth).__name__ == "UseClientDefault" or (auth is None and none_is_default)
@@ -197,7 +197,8 @@ def _request_hook(*, none_is_default: bool) -> Hook:
         if kind is None:
             return None
         operation = call.telemetry.operation(kind, **provider_facts(call, url), method=method)
-        operation.local = RequestNote(sending=True)
+        operation.local = note = RequestNote()
+        note.sending = True
         if kind is kinds.API and with_token:
             placement = getattr(getattr(call.instance, "token_auth", None), "token_placement", None)
             operation.facts["token_in_query"] = placement == "uri"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,25 +18,25 @@ if TYPE_CHECKING:
 _LOGINS = (kinds.CALLBACK, kinds.AUTHORIZE)
 
 
-@dataclass
 class Note(own_tokens.Exchange):
     """Notes of one request, kept on its operation and never exported.
 
-    :param clock: when it began, on the clock of ``perf_counter``.
+    :ivar clock: when it began, on the clock of ``perf_counter``.
     """
 
-    clock: float = field(default_factory=perf_counter)
+    def __init__(self, began: float | None = None) -> None:
+        super().__init__(began)
+        self.clock = perf_counter()
 
 
 class WireNote(Note):
     """Notes of an operation that is the request itself."""
 
 
-@dataclass
 class Expected(Note):
     """Notes of a call of a library that is going to send one request: both are one operation.
 
-    :param sent: that request was seen; whatever else the call sends is something of its own.
+    :ivar sent: that request was seen; whatever else the call sends is something of its own.
     """
 
     sent: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import cases, flows, kinds, own_tokens
+from otel_oauth import cases, flows, kinds, own_tokens, redaction
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth_httpx.exchanges import Surrounding
@@ -103,7 +103,9 @@ class Login(Surrounding):
             facts["provider"] = self._label()
         elif error is None or isinstance(error, Exception):
             facts["handled"] = "true" if error is None else "false"
-            flows.end(operation, own_tokens.Exchange(state=state, began=self._returned))
+            exchange = own_tokens.Exchange(self._returned)
+            exchange.state = state
+            flows.end(operation, exchange)
         elif state is not None and self._telemetry.ledger.drop_state(state):
             # The verifier goes with the flow: nobody can come back with this state.
             facts["cleaned"] = "manual"
@@ -175,6 +177,7 @@ async def _watched(call: Call, inner: AsyncGenerator[Any, Any]) -> AsyncGenerato
 
 def _generated(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 verifier and challenge
     around = current_operation()
+    redaction.seen("code_verifier", own_tokens.text(getattr(result, "code_verifier", None)))
     if error is None and around is not None and isinstance(around.local, Login):
         around.local.goes_out(str(getattr(result, "code_challenge", "")))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from otel_oauth import flows, judge, kinds, own_tokens, settle
+from otel_oauth import flows, judge, kinds, own_tokens, redaction, settle
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
@@ -58,6 +58,7 @@ def _authorization_created(call: Call, result: Any, error: BaseException | None)
     if call.operation is None or error is not None or not isinstance(result, str):
         return
     sent = dict(parse_qsl(urlsplit(result).query))
+    redaction.seen_parameters(sent)
     login = login_of(sent)
     if login:
         flows.initiated(call.operation, login, verifier="code_challenge" in sent)
@@ -76,7 +77,8 @@ def _call_hook(kind: OperationKind) -> Hook:
         call.hooks.adopt(type(call.instance), _METHODS)
         facts = _facts(call, call.instance)
         operation = call.telemetry.operation(kind, **facts)
-        operation.local = Expected(client_id=str(getattr(call.instance, "client_id", "")))
+        operation.local = note = Expected()
+        note.client_id = str(getattr(call.instance, "client_id", ""))
         return operation
 
     return Hook(begin, _called)
@@ -122,6 +124,8 @@ def _begin_callback(call: Call) -> Operation:
         own_tokens.text(call.argument(position, name))
         for position, name in enumerate(("code", "code_verifier", "state", "error"), start=1)
     )
+    redaction.seen("code_verifier", verifier)
+    redaction.seen("state", state)
     login = flows.challenge_of(verifier) if verifier else state
     sighting = ledger.sight_state(login) if login else None
     operation.local = _Callback(counted, sighting, ledger.digest(b"code", code) if code else b"", error)
@@ -148,7 +152,8 @@ def _end_flow(operation: Operation, callback: _Callback, error: BaseException | 
         operation.judge(judge.state(judge.StatePresented(callback.state, callback.code)))
         operation.facts["flow"] = error is None
         return
-    exchange = own_tokens.Exchange(state=callback.state, code=callback.code, began=callback.began)
+    exchange = own_tokens.Exchange(callback.began)
+    exchange.state, exchange.code = callback.state, callback.code
     flows.end(operation, exchange)
 
 

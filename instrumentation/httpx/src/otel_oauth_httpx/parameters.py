@@ -120,7 +120,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     Numbers are read as floats: the time to read a long integer is not linear in its length.
     """
     try:
-        found = json.loads(body, parse_int=float, parse_constant=_nothing)
+        found = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return {}
     members: dict[str, Any] = found if isinstance(found, dict) else {}
@@ -129,6 +129,10 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def _nothing(_constant: str) -> None:
     """Read ``NaN`` and ``Infinity``, which are no JSON, as ``null``."""
+
+
+_DECODER = json.JSONDecoder(parse_int=float, parse_constant=_nothing)
+"""What ``json.loads`` would make anew each time."""
 
 
 def texts(members: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import kinds, own_tokens, vocabulary
+from otel_oauth import kinds, own_tokens, redaction, vocabulary
 from otel_oauth.provider_errors import POLLING_ERRORS, response_error
 from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 from otel_oauth_httpx.challenges import oauth_challenge
@@ -94,6 +94,8 @@ def outcome(
     if body is not None and len(body) > MOST_BYTES:
         body = None
     members = _members(headers, body or b"")
+    if redaction.installed():
+        redaction.seen_parameters(members)
     kind = recognised.kind
     if kind is kinds.REVOKE and isinstance(members.get("active"), bool):
         kind = kinds.INTROSPECT
@@ -120,9 +122,10 @@ def outcome(
 
 def _members(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """Return the members of a response: of a JSON object, or of a form if it says that it is one or plain text."""
-    said = (headers.get("content-type") or "").lower()
-    if body.lstrip()[:1] != b"{" and said.startswith(("application/x-www-form-urlencoded", "text/plain")):
-        return dict(form(body.decode("latin-1")))
+    if body.lstrip()[:1] != b"{":  # only then a look at the headers, which costs more
+        said = (headers.get("content-type") or "").lower()
+        if said.startswith(("application/x-www-form-urlencoded", "text/plain")):
+            return dict(form(body.decode("latin-1")))
     return json_object(body)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otel_oauth import kinds, vocabulary
+from otel_oauth import kinds, redaction, vocabulary
 from otel_oauth_httpx.parameters import PRESENTED, authentication, client_id
 from otel_oauth_httpx.paths import OF_OAUTH, kind_of_path
 from otel_oauth_httpx.recognised import Recognised
@@ -126,6 +126,9 @@ def _by_parameters(wire: Wire, known: Endpoint | None) -> Recognised | None:
     found = _kind(seen)
     if found is None:
         return None
+    if redaction.installed():
+        redaction.seen_parameters(sent)
+        redaction.seen_authorization(wire.header("authorization"))
     standard = known is None or known.standard or found in (kinds.CODE_EXCHANGE, kinds.REFRESH)
     presented = {name: value for name, value in sent.items() if name in PRESENTED}
     if "access_token" in sent and found in (kinds.REVOKE, kinds.INTROSPECT):

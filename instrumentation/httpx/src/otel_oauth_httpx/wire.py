@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from otel_oauth import kinds, provider_errors
 from otel_oauth.operation import Operation, current_operation
-from otel_oauth.providers import WELL_KNOWN_PROVIDERS
+from otel_oauth.providers import WELL_KNOWN_PROVIDERS, provider_name
 from otel_oauth_httpx import bodies
 from otel_oauth_httpx.classify import classifier, refused
 from otel_oauth_httpx.discovery import Attempts
@@ -45,6 +45,7 @@ class Wire:
         self.classify = classifier(self.endpoints, partial(self.telemetry.guard.run, "hook"))
         self.attempts = Attempts(self.telemetry)
         self.registered = registered(hooks)
+        self._provider_name = lru_cache(maxsize=256)(partial(provider_name, named=self.telemetry.settings.providers))
 
     def begin(self, request: Any, recognised: Recognised | None, *, asynchronous: bool) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
         """Return what is going to be sent, entered; ``None`` if it is nothing of ours. It never raises."""
@@ -90,7 +91,7 @@ class Wire:
     def _facts(self, recognised: Recognised) -> dict[str, object]:
         telemetry = self.telemetry
         facts: dict[str, object] = {
-            "provider": telemetry.provider(url=recognised.origin),
+            "provider": telemetry.provider(self._provider_name(recognised.origin) or None),
             "server_address": _host(recognised.origin),
         }
         if recognised.client_id:

@@ -1,0 +1,139 @@
+"""What is measured of clients, whose network ends in the process."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import httpx2
+import requests
+from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuth2Client
+from authlib.integrations.requests_client import OAuth2Session
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from requests.adapters import BaseAdapter
+
+from benchmarks.attached import AuthlibWorkload, instrument_client, providers, stay
+from otel_oauth_httpx import HttpxOAuthInstrumentor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.signals import Signals
+    from otel_oauth.telemetry import Telemetry
+
+ISSUER = "https://server.example"
+TOKEN = {"access_token": "a" * 42, "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r" * 48}
+ANSWER = json.dumps(TOKEN).encode()
+HTTP_CLIENT = {"spans": 1.0, "http.client.duration": 1.0}
+CLIENT_REFRESH = {
+    "spans": 1.0,
+    "events": 1.0,
+    "oauth_token_refresh_total": 1.0,
+    "oauth_token_refresh_duration_seconds": 1.0,
+    "provider_api_calls_total": 1.0,
+    "provider_api_duration_milliseconds": 1.0,
+}
+
+
+def _answered(_request: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(200, content=ANSWER, headers={"content-type": "application/json"})
+
+
+class HttpxRefresh(AuthlibWorkload):
+    """A refresh by Authlib's httpx client."""
+
+    operations = 60
+    moved: ClassVar[dict[str, float]] = CLIENT_REFRESH
+    stock_moved: ClassVar[dict[str, float]] = HTTP_CLIENT
+
+    def __init__(self) -> None:
+        self.session = self._session()
+
+    def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
+        return OAuth2Client("web", "web-secret", transport=httpx2.MockTransport(_answered), verify=False)
+
+    def stock(self, signals: Signals) -> Callable[[], None]:
+        """Attach the stock instrumentation of httpx2 to this session."""
+        return instrument_client(self.session, signals)
+
+    def prepare(self, operations: int) -> None:
+        """Need nothing."""
+
+    def run(self, operations: int) -> None:
+        """Refresh."""
+        for number in range(operations):
+            self.session.refresh_token(f"{ISSUER}/token", refresh_token=f"refresh-{number}")
+
+
+class AsyncRefresh(HttpxRefresh):
+    """The same by the asynchronous client."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        weakref.finalize(self, self.loop.close)
+        super().__init__()
+
+    def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
+        return AsyncOAuth2Client("web", "web-secret", transport=httpx2.MockTransport(_answered), verify=False)
+
+    def run(self, operations: int) -> None:
+        """Refresh, one after the other."""
+        self.loop.run_until_complete(self._refresh(operations))
+
+    async def _refresh(self, operations: int) -> None:
+        for number in range(operations):
+            await self.session.refresh_token(f"{ISSUER}/token", refresh_token=f"refresh-{number}")
+
+
+class HttpxPlain(HttpxRefresh):
+    """A request of a plain httpx client, which has nothing to do with OAuth."""
+
+    lasting: ClassVar[bool] = True
+    operations = 40
+    moved: ClassVar[dict[str, float]] = {"spans": 0.0, "events": 0.0, "provider_api_calls_total": 0.0}
+
+    def _session(self) -> Any:  # noqa: ANN401 as above
+        return httpx2.Client(transport=httpx2.MockTransport(_answered), verify=False)
+
+    def ours(self, telemetry: Telemetry) -> Callable[[], None]:  # type: ignore[override]  # of this client only
+        """Attach ours to this client, for good: attaching each time would take longer than what is measured."""
+        HttpxOAuthInstrumentor.instrument_client(self.session, telemetry=telemetry)
+        return stay
+
+    def run(self, operations: int) -> None:
+        """Get a page."""
+        for _ in range(operations):
+            self.session.get("https://www.example.com/page?id=1")
+
+
+class _Adapter(BaseAdapter):
+    """Answers requests in the process."""
+
+    def send(self, request: requests.PreparedRequest, *_arguments: Any, **_named: Any) -> requests.Response:  # noqa: ANN401 the adapter's interface
+        """Answer with a token."""
+        response = requests.Response()
+        response.status_code, response.reason, response.url = 200, "OK", str(request.url)
+        response.request, response.raw = request, io.BytesIO(ANSWER)
+        response.headers["Content-Type"] = "application/json"
+        return response
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class RequestsRefresh(HttpxRefresh):
+    """A refresh by Authlib's session of requests."""
+
+    def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
+        session = OAuth2Session("web", "web-secret")
+        session.mount("https://", _Adapter())
+        return session
+
+    def stock(self, signals: Signals) -> Callable[[], None]:
+        """Attach the stock instrumentation of requests, which is one for all sessions."""
+        instrumentor = RequestsInstrumentor()
+        instrumentor.instrument(**providers(signals))
+        return lambda: instrumentor.uninstrument()  # noqa: PLW0108 that has no types
