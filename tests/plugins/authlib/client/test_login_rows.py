@@ -121,8 +121,9 @@ def test_token_endpoint_fails_at_login__with_500(party: Any, provider: Any, capt
 
 
 def test_token_endpoint_fails_at_login__with_a_timeout(make_party: Any, provider: Any, capture: Any) -> None:
-    party = make_party(client_kwargs={"scope": "openid", "code_challenge_method": "S256", "default_timeout": 0.1})
+    party = make_party(client_kwargs={"scope": "openid", "code_challenge_method": "S256"})
     parameters = party.consent()
+    party.client.client_kwargs["default_timeout"] = 0.1
     provider.answer("/token", 200, "{}", 0.3)
     capture.mark()
     party.callback(**parameters)

@@ -38,30 +38,32 @@ PATHS = {
     "api": "/api",
 }
 REGISTRY = ("userinfo", "discovery", "jwks")
-WAIT = {"timeout": 0.1}
 
 
 class Calls:
-    """A session and a registered client, and each operation by its name."""
+    """A session and a registered client, and each operation by its name; ``patience``: how long they wait."""
+
+    patience = 20.0
 
     def __init__(self, provider: Provider) -> None:
         self.url = provider.url
         self.session = OAuth2Session(CLIENT_ID, CLIENT_SECRET, token=TOKEN, **provider.metadata())
-        self.party = FlaskParty(provider, client_kwargs={"scope": "openid", "default_timeout": 0.1})
+        self.party = FlaskParty(provider, client_kwargs={"scope": "openid"})
         self.party.client.server_metadata.update(provider.metadata(), _loaded_at=time.time())
 
     def __call__(self, operation: str) -> Any:
-        session, client = self.session, self.party.client
+        session, client, wait = self.session, self.party.client, {"timeout": self.patience}
         session.token = dict(TOKEN)
+        client.client_kwargs["default_timeout"] = self.patience
         if operation == "token":
-            return session.fetch_token(f"{self.url}/token", grant_type="client_credentials", **WAIT)
+            return session.fetch_token(f"{self.url}/token", grant_type="client_credentials", **wait)
         if operation == "refresh":
-            return session.refresh_token(f"{self.url}/token", **WAIT)
+            return session.refresh_token(f"{self.url}/token", **wait)
         if operation in ("revoke", "introspect"):
-            return getattr(session, f"{operation}_token")(self.url + PATHS[operation], token="a", **WAIT)
+            return getattr(session, f"{operation}_token")(self.url + PATHS[operation], token="a", **wait)
         if operation in ("registration", "api"):
             send = session.post if operation == "registration" else session.get
-            return send(self.url + PATHS[operation], allow_redirects=False, **WAIT)
+            return send(self.url + PATHS[operation], allow_redirects=False, **wait)
         if operation == "discovery":
             client.server_metadata.pop("_loaded_at", None)
         with self.party.app.app_context():
@@ -133,6 +135,7 @@ def test_each_status(calls: Calls, provider: Provider, capture: Capture, operati
 def test_each_type_of_error(calls: Calls, provider: Provider, capture: Capture, operation: str) -> None:
     for error, (answered, status, how) in ERRORS.items():
         provider.answer(PATHS[operation], answered, **how)
+        calls.patience = 0.1 if error == "timeout" else Calls.patience
         with contextlib.suppress(requests.RequestException, OAuthError, ValueError):
             calls(operation)
         besides = _besides(operation, failed=True, reason="exception")
