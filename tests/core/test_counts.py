@@ -82,10 +82,10 @@ def test_a_hanging_count_gives_the_last_value_within_the_timeout_and_is_counted(
     database.rows = 8
     began = time.monotonic()
     assert recording.values("storage_tokens_count") == {(): 7}
-    assert 0.2 <= time.monotonic() - began < 1
+    assert 0.2 <= time.monotonic() - began < 5
     began = time.monotonic()
     assert recording.values("storage_tokens_count") == {(): 7}
-    assert time.monotonic() - began < 0.15, "a collection does not wait again for what hangs"
+    assert time.monotonic() - began < 0.2, "a collection does not wait again for what hangs"
     assert database.asked == 2, "and does not ask a second time beside it"
     said = [record.getMessage() for record in caplog.records if "gauge" in record.getMessage()]
     assert len(said) == 1
@@ -123,7 +123,7 @@ def test_several_gauges_of_one_source_wait_once_together(recording: Any, telemet
     telemetry.count_together([c.ACTIVE_TOKENS, c.STORAGE_TOKENS, c.STORAGE_CLIENTS], take, timeout=0.3)
     began = time.monotonic()
     recording.metrics()
-    assert time.monotonic() - began < 0.8
+    assert time.monotonic() - began < 0.9
     assert errors(recording) == 2, "one for each collection, not one for each gauge"
     answers.set()
     deadline = time.monotonic() + 5
