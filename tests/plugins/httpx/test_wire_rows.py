@@ -359,14 +359,14 @@ def test_a_registration(send: Sender, capture: Any) -> None:
 
 
 def test_an_api_that_refuses_the_token(send: Sender, capture: Any) -> None:
-    challenge = {"www-authenticate": 'Bearer error="invalid_token", error_description="4711 expired"'}
+    challenge = {"www-authenticate": 'Bearer error="invalid_token", error_description="secret-4711 expired"'}
     send.options["transport"] = send.answering(401, headers=challenge)
-    send("GET", "https://api.example/things?secret=4711")
+    send("GET", "https://api.example/things?secret=secret-4711")
     assert capture.moved() == call("api", "401", "client_error", "api.example")
     (span,) = capture.spans()
     assert span["attributes"]["oauth.error"] == "invalid_token"
     assert span["start"] < span["end"]
-    assert "4711" not in str(span)
+    assert "secret-4711" not in str(span)
     send.options["transport"] = send.answering(401, headers={"www-authenticate": 'Basic realm="x"'})
     send("GET", "https://api.example/things")
     assert capture.moved() == {}
