@@ -84,6 +84,10 @@ def _redacted(call: Callable[[], object]) -> Step:
     return Step(call, attach=lambda: redaction.install(settings), detach=redaction.uninstall)
 
 
+def _both(name: str, call: Callable[[], object]) -> dict[str, Step]:
+    return {name: Step(call), f"{name}, redacted": _redacted(call)}
+
+
 def redacted_span() -> dict[str, Step]:
     """Return a span of the SDK as the stock instrumentation makes it, with and without redaction."""
     tracer = Signals().tracer_provider.get_tracer("t")
@@ -98,12 +102,7 @@ def redacted_span() -> dict[str, Step]:
         with tracer.start_as_current_span("GET /orders/<which>", attributes=attributes):
             pass
 
-    return {
-        "span of a request": Step(same),
-        "span of a request, redacted": _redacted(same),
-        "span of a request, one value new": Step(other),
-        "span of a request, one value new, redacted": _redacted(other),
-    }
+    return {**_both("span of a request", same), **_both("span of a request, one value new", other)}
 
 
 def redacted_record() -> dict[str, Step]:
@@ -124,12 +123,7 @@ def redacted_record() -> dict[str, Step]:
     def other() -> None:
         emit(f"order {next(numbers)} was placed and its items are reserved")
 
-    return {
-        "log record": Step(same),
-        "log record, redacted": _redacted(same),
-        "log record, body new": Step(other),
-        "log record, body new, redacted": _redacted(other),
-    }
+    return {**_both("log record", same), **_both("log record, body new", other)}
 
 
 def redacted_line() -> dict[str, Step]:
@@ -146,4 +140,4 @@ def redacted_line() -> dict[str, Step]:
     def line() -> None:
         logger.info("order %d of %s was placed and its items are reserved", next(numbers), "alice")
 
-    return {"log line": Step(line), "log line, redacted": _redacted(line)}
+    return _both("log line", line)

@@ -33,7 +33,7 @@ _ENCODED = 16
 _MARK_BYTES = 3
 _LONG, _LONG_RUN = b"x" * PIECE, b"x" * _ENCODED
 
-_OWN = "client "
+OWN = "client "
 """What stands before a client's own token in the ledger (``own_tokens.own``): in a log it stands without that."""
 
 _SPACES = {
@@ -153,8 +153,8 @@ class Seen:
 
     def learn(self, kind: str, value: str, digest: bytes | None = None) -> None:
         """Remember a value of at least twelve characters; ``digest`` is the ledger's, if it has one already."""
-        if digest is not None and value.startswith(_OWN):
-            value, digest = value[len(_OWN) :], None
+        if digest is not None and value.startswith(OWN):
+            value, digest = value[len(OWN) :], None
         if not self.active or len(value) < PIECE or self._values[0].get(hash(value)) == self.key:
             return
         mark = self.mark(kind, value) if digest is None else Mark(kind, digest[:_MARK_BYTES].hex())

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases
+from otel_oauth._seen import OWN
 from otel_oauth.ledger import Status
 from otel_oauth.provider_errors import response_error
 
@@ -56,7 +57,7 @@ def own(refresh_token: str) -> str:
 
     A process may be the client and the server of one token; each judges its own use of it.
     """
-    return f"client {refresh_token}"
+    return OWN + refresh_token
 
 
 def sight(ledger: Ledger, refresh_token: str) -> Sighting:

@@ -61,7 +61,7 @@ endpoint_operation = partial(operation_within, kinds.ENDPOINT)
 
 def endpoint_request() -> EndpointRequest | None:
     """Return the notes of the endpoint request that is under way in this context, or ``None``."""
-    return notes_of(operation_within(kinds.ENDPOINT))
+    return notes_of(endpoint_operation())
 
 
 def notes_of(operation: Operation | None) -> EndpointRequest | None:

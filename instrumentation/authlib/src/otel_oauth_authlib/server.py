@@ -19,6 +19,7 @@ from otel_oauth_authlib.requests import (
     EndpointRequest,
     client_known,
     endpoint_operation,
+    endpoint_request,
     id_of,
     notes_of,
 )
@@ -134,7 +135,7 @@ def _adopt_cached_client_auth(call: Call) -> None:
 
 def begin_endpoint(call: Call, endpoint: str, method: str = "POST") -> Operation | None:
     """Open the operation of an endpoint request, unless the same server already answers one in this context."""
-    around = notes_of(endpoint_operation())
+    around = endpoint_request()
     if around is not None and around.server is call.instance:
         return None
     adopt(call)

@@ -146,7 +146,7 @@ def _requested(call: Call, result: Any, error: BaseException | None) -> None:  #
         return
     facts = operation.facts
     status = getattr(result if error is None else getattr(error, "response", None), "status_code", None)
-    failed = None if error is None else provider_errors.transport_error(error)
+    failed = provider_errors.transport_error(error)
     if status is None and failed is None and (error is None or isinstance(error, Exception)):
         return
     facts["called"] = True
