@@ -24,7 +24,7 @@ Severity = Literal["low", "medium", "high", "critical"]
 _RANK = {"code_injection": 3, "token_reuse": 2, "integrity_violation": 1}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """One row of the decision table.
 

@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 InstrumentKind = Literal["counter", "histogram", "gauge"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Label:
     """One label of a metric: closed (``values``) or capped (``cap`` names the setting that bounds it).
 
@@ -50,7 +50,7 @@ class Label:
         return caps[self.cap] + 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Metric:
     """One metric: the instrument's name, kind, unit, labels, buckets and the series that exist from the start.
 

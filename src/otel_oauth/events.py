@@ -52,7 +52,7 @@ _PKCE = ("challenge_method", "state", "code")
 _ATTACK = ("code", "state", "family", "challenge_method")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Event:
     """One event.
 
@@ -361,7 +361,7 @@ def rule(metric: Metric) -> Rule | None:
     return _RULES.get(metric)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Occurrence:
     """An event that follows from a fact of an operation and that no metric counts.
 

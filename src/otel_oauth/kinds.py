@@ -42,7 +42,7 @@ _STATUS = Fact("status")
 _OPERATION = Fact("operation")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OperationKind:
     """One kind of OAuth operation.
 

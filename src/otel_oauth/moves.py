@@ -26,7 +26,7 @@ class Fact(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Move:
     """One increment or one recorded value.
 

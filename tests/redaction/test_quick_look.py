@@ -10,7 +10,8 @@ import pytest
 
 from otel_oauth import redaction
 from otel_oauth._patterns import pattern
-from otel_oauth._seen import PIECE, SEEN
+from otel_oauth._pieces import PIECE
+from otel_oauth._seen import SEEN
 from otel_oauth.redaction._names import Names
 from otel_oauth.redaction._policy import Policy
 from otel_oauth.redaction._redactor import _STEMS, Redactor

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_oauth import _seen, own_tokens, redaction
-from otel_oauth._seen import PIECE, SEEN
+from otel_oauth._pieces import PIECE
+from otel_oauth._seen import SEEN
 from otel_oauth.ledger import Ledger, MemoryStore
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_memory_is_bounded_and_the_oldest_go_first(
     values = [secrets.token_urlsafe(32) for _ in range(300)]
     for value in values:
         redaction.seen("token", value)
-    assert len(SEEN._young) + len(SEEN._old) < 3 * 2000
+    assert len(SEEN._young.pieces) + len(SEEN._old.pieces) < 3 * 2000
     assert redaction.redact(values[0]) == values[0]
     assert "redacted" in redaction.redact(values[-1])
 
@@ -200,4 +201,4 @@ def test_a_value_that_becomes_known_later_is_found_in_a_text_that_was_clean_befo
 def test_nothing_is_remembered_without_redaction() -> None:
     Ledger(MemoryStore(100)).issue_code(SECRET, "shop")
     redaction.seen("code", SECRET)
-    assert not SEEN._young
+    assert not SEEN._young.pieces

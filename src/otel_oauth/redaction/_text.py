@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from otel_oauth._patterns import pattern
-from otel_oauth._seen import PIECE, SEEN, Mark, Region
+from otel_oauth._pieces import PIECE
+from otel_oauth._seen import SEEN, Mark, Region
 from otel_oauth.redaction._pairs import pairs
 from otel_oauth.redaction._policy import Found, Policy, looks_secret
 
