@@ -7,6 +7,9 @@ VENV ?= .venv
 JOBS ?= 2
 RUN = $(VENV)/bin
 
+# The tests start hundreds of Python programs: each would compile again what the one before it compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-slow stack stack-check matrix bench bench-quick lint format docs lock wheels clean
 

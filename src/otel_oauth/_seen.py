@@ -132,13 +132,23 @@ class Seen:
         ).digest()
         return Mark(kind, digest[:_MARK_BYTES].hex())
 
+    def known(self, value: str) -> bool:
+        """Tell whether a value was remembered a short time ago; also a text that :meth:`holding` was told of."""
+        return self._young.values.get(hash(value)) == self.key
+
+    def holding(self, text: str, kind: str, value: str) -> None:
+        """Remember a value, and that ``text`` holds no other: a header that comes with each request, say."""
+        self.learn(kind, value)
+        if self.known(value):  # else ever more texts could be remembered, and nothing that bounds their number
+            self._young.values[hash(text)] = self.key
+
     def learn(self, kind: str, value: str, digest: bytes | None = None) -> None:
         """Remember a value of at least twelve characters; ``digest`` is the ledger's, if it has one already."""
         if digest is not None and value.startswith(OWN):
             value, digest = value[len(OWN) :], None
-        young = self._young
-        if not self.active or len(value) < PIECE or young.values.get(hash(value)) == self.key:
+        if not self.active or len(value) < PIECE or self.known(value):
             return
+        young = self._young
         mark = self.mark(kind, value) if digest is None else Mark(kind, digest[:_MARK_BYTES].hex())
         for part in parts_of(value):
             data = part.encode("latin-1", "replace")

@@ -202,3 +202,14 @@ def test_nothing_is_remembered_without_redaction() -> None:
     Ledger(MemoryStore(100)).issue_code(SECRET, "shop")
     redaction.seen("code", SECRET)
     assert not SEEN._young.pieces
+
+
+def test_a_header_is_decoded_once_unless_it_holds_nothing_to_remember(install: Callable[..., None]) -> None:
+    install()
+    header, short = (f"Basic {base64.b64encode(f'web:{secret}'.encode()).decode()}" for secret in (SECRET, "short"))
+    for _ in range(2):
+        redaction.seen_authorization(header)
+        redaction.seen_authorization(short)
+    assert SEEN.known(header)
+    assert not SEEN.known(short), "else anybody could make the table grow"
+    assert redaction.redact(f"with {SECRET}") == f"with {redacted_as('client_secret', SECRET)}"

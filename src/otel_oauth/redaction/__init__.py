@@ -150,20 +150,23 @@ def seen_parameters(parameters: Mapping[str, object]) -> None:
     """Remember the secrets among the parameters of a request or response."""
     if SEEN.active and _sources is not None and _sources.redactor is not None:
         for name, value in parameters.items():
-            kind = _sources.redactor.kind(name) if isinstance(value, str) else None
-            if kind and isinstance(value, str):
-                SEEN.learn(kind, value)
+            if isinstance(value, str) and not SEEN.known(value):
+                kind = _sources.redactor.kind(name)
+                if kind:
+                    SEEN.learn(kind, value)
 
 
 def seen_authorization(header: object) -> None:
     """Remember the client secret in an ``Authorization`` header, if it has one (RFC 6749 section 2.3.1)."""
-    scheme, _, credentials = header.partition(" ") if isinstance(header, str) else ("", "", "")
-    if SEEN.active and scheme.lower() == "basic":
+    if not SEEN.active or not isinstance(header, str) or SEEN.known(header):
+        return
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() == "basic":
         try:
             decoded = b64decode(credentials).decode()
         except ValueError:
             return
-        SEEN.learn("client_secret", unquote(decoded.partition(":")[2]))
+        SEEN.holding(header, "client_secret", unquote(decoded.partition(":")[2]))
 
 
 def count_into(redaction: Callable[[str, str, int], None], error: Callable[[str], None]) -> None:
