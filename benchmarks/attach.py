@@ -19,6 +19,7 @@ _BEFORE = """
 import sys, time
 import authlib.integrations.flask_oauth2, authlib.integrations.httpx_client, authlib.integrations.requests_client
 import flask, httpx2, requests
+import opentelemetry.sdk._configuration, opentelemetry.instrumentation.auto_instrumentation._load
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -34,9 +35,8 @@ _PROGRAMS: Mapping[str, str] = {
     "ours": """
 from otel_oauth_authlib import AuthlibInstrumentor
 AuthlibInstrumentor().instrument(ledger="memory")
-from otel_oauth.hooks import _ours
 from authlib.oauth2.client import OAuth2Client
-assert isinstance(OAuth2Client.__dict__["refresh_token"], _ours)
+assert hasattr(OAuth2Client.refresh_token, "__wrapped__")
 """,
     "stock": """
 from opentelemetry.instrumentation.flask import FlaskInstrumentor

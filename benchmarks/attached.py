@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 
@@ -15,30 +15,27 @@ if TYPE_CHECKING:
     from otel_oauth.telemetry import Telemetry
 
 
-def stay() -> None:
-    """Take nothing off: what was instrumented belongs to one variant."""
-
-
 def providers(signals: Signals) -> dict[str, Any]:
     """Return the arguments with which the stock instrumentations are told where to record."""
     return {"tracer_provider": signals.tracer_provider, "meter_provider": signals.meter_provider}
 
 
-def instrument_client(session: Any, signals: Signals) -> Callable[[], None]:  # noqa: ANN401 Authlib ships no types
-    """Attach the stock instrumentation of httpx2 to one session, once."""
-    if not getattr(session, "_is_instrumented_by_opentelemetry", False):
-        HTTPX2ClientInstrumentor.instrument_client(session, **providers(signals))
-    return stay
+def instrument_client(session: Any, signals: Signals) -> None:  # noqa: ANN401 Authlib ships no types
+    """Attach the stock instrumentation of httpx2 to one session."""
+    HTTPX2ClientInstrumentor.instrument_client(session, **providers(signals))
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 class AuthlibWorkload:
-    """Observed by our instrumentation of Authlib, which is attached for each round: it is one for all objects."""
+    """Observed by our instrumentation of Authlib, which is one for all objects of the process."""
 
-    lasting: ClassVar[bool] = False
+    def __init__(self) -> None:
+        self.after: Callable[[], None] = nothing
 
     @staticmethod
-    def ours(telemetry: Telemetry) -> Callable[[], None]:
+    def ours(telemetry: Telemetry) -> None:
         """Attach ours to Authlib."""
-        instrumentor = AuthlibInstrumentor()
-        instrumentor.instrument(telemetry=telemetry)
-        return lambda: instrumentor.uninstrument()  # noqa: PLW0108 that has no types
+        AuthlibInstrumentor().instrument(telemetry=telemetry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import secrets
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,18 +16,17 @@ from authlib.integrations.requests_client import OAuth2Session
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from requests.adapters import BaseAdapter
 
-from benchmarks.attached import AuthlibWorkload, instrument_client, providers, stay
+from benchmarks.attached import AuthlibWorkload, instrument_client, providers
 from otel_oauth_httpx import HttpxOAuthInstrumentor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.signals import Signals
     from otel_oauth.telemetry import Telemetry
 
 ISSUER = "https://server.example"
-TOKEN = {"access_token": "a" * 42, "token_type": "Bearer", "expires_in": 3600, "refresh_token": "r" * 48}
-ANSWER = json.dumps(TOKEN).encode()
+TOKEN_URL = f"{ISSUER}/token"
+PAGE = b'{"id": 1, "name": "a page of an API that has nothing to do with OAuth", "next": null}'
+CLIENT = {"client_id": "web", "client_secret": "web-secret"}
 HTTP_CLIENT = {"spans": 1.0, "http.client.duration": 1.0}
 CLIENT_REFRESH = {
     "spans": 1.0,
@@ -38,34 +38,51 @@ CLIENT_REFRESH = {
 }
 
 
+def answer() -> bytes:
+    """Return what a token endpoint that rotates answers: a pair of tokens that nobody has seen."""
+    issued = secrets.token_hex(48)
+    pair = {"access_token": issued[:42], "refresh_token": issued[42:90]}
+    return json.dumps({**pair, "token_type": "Bearer", "expires_in": 3600}).encode()
+
+
+def _login() -> dict[str, Any]:
+    return dict(json.loads(answer()))
+
+
 def _answered(_request: httpx2.Request) -> httpx2.Response:
-    return httpx2.Response(200, content=ANSWER, headers={"content-type": "application/json"})
+    return httpx2.Response(200, content=answer(), headers={"content-type": "application/json"})
+
+
+def _page(_request: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(200, content=PAGE, headers={"content-type": "application/json"})
 
 
 class HttpxRefresh(AuthlibWorkload):
-    """A refresh by Authlib's httpx client."""
+    """A refresh by Authlib's httpx client of the token that it holds; each answer brings the next."""
 
     operations = 60
     moved: ClassVar[dict[str, float]] = CLIENT_REFRESH
     stock_moved: ClassVar[dict[str, float]] = HTTP_CLIENT
 
     def __init__(self) -> None:
+        super().__init__()
         self.session = self._session()
 
     def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
-        return OAuth2Client("web", "web-secret", transport=httpx2.MockTransport(_answered), verify=False)
+        return OAuth2Client(**CLIENT, token=_login(), transport=httpx2.MockTransport(_answered), verify=False)
 
-    def stock(self, signals: Signals) -> Callable[[], None]:
+    def stock(self, signals: Signals) -> None:
         """Attach the stock instrumentation of httpx2 to this session."""
-        return instrument_client(self.session, signals)
+        instrument_client(self.session, signals)
 
     def prepare(self, operations: int) -> None:
         """Need nothing."""
 
     def run(self, operations: int) -> None:
-        """Refresh."""
-        for number in range(operations):
-            self.session.refresh_token(f"{ISSUER}/token", refresh_token=f"refresh-{number}")
+        """Refresh, one after the other."""
+        for _ in range(operations):
+            self.session.refresh_token(TOKEN_URL, refresh_token=self.session.token["refresh_token"])
+            self.after()
 
 
 class AsyncRefresh(HttpxRefresh):
@@ -77,36 +94,36 @@ class AsyncRefresh(HttpxRefresh):
         super().__init__()
 
     def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
-        return AsyncOAuth2Client("web", "web-secret", transport=httpx2.MockTransport(_answered), verify=False)
+        return AsyncOAuth2Client(**CLIENT, token=_login(), transport=httpx2.MockTransport(_answered), verify=False)
 
     def run(self, operations: int) -> None:
         """Refresh, one after the other."""
         self.loop.run_until_complete(self._refresh(operations))
 
     async def _refresh(self, operations: int) -> None:
-        for number in range(operations):
-            await self.session.refresh_token(f"{ISSUER}/token", refresh_token=f"refresh-{number}")
+        for _ in range(operations):
+            await self.session.refresh_token(TOKEN_URL, refresh_token=self.session.token["refresh_token"])
+            self.after()
 
 
 class HttpxPlain(HttpxRefresh):
     """A request of a plain httpx client, which has nothing to do with OAuth."""
 
-    lasting: ClassVar[bool] = True
-    operations = 40
+    operations = 200
     moved: ClassVar[dict[str, float]] = {"spans": 0.0, "events": 0.0, "provider_api_calls_total": 0.0}
 
     def _session(self) -> Any:  # noqa: ANN401 as above
-        return httpx2.Client(transport=httpx2.MockTransport(_answered), verify=False)
+        return httpx2.Client(transport=httpx2.MockTransport(_page), verify=False)
 
-    def ours(self, telemetry: Telemetry) -> Callable[[], None]:  # type: ignore[override]  # of this client only
-        """Attach ours to this client, for good: attaching each time would take longer than what is measured."""
+    def ours(self, telemetry: Telemetry) -> None:  # type: ignore[override]  # of this client only
+        """Attach ours to this client."""
         HttpxOAuthInstrumentor.instrument_client(self.session, telemetry=telemetry)
-        return stay
 
     def run(self, operations: int) -> None:
         """Get a page."""
         for _ in range(operations):
             self.session.get("https://www.example.com/page?id=1")
+            self.after()
 
 
 class _Adapter(BaseAdapter):
@@ -116,7 +133,7 @@ class _Adapter(BaseAdapter):
         """Answer with a token."""
         response = requests.Response()
         response.status_code, response.reason, response.url = 200, "OK", str(request.url)
-        response.request, response.raw = request, io.BytesIO(ANSWER)
+        response.request, response.raw = request, io.BytesIO(answer())
         response.headers["Content-Type"] = "application/json"
         return response
 
@@ -128,12 +145,10 @@ class RequestsRefresh(HttpxRefresh):
     """A refresh by Authlib's session of requests."""
 
     def _session(self) -> Any:  # noqa: ANN401 Authlib ships no types
-        session = OAuth2Session("web", "web-secret")
+        session = OAuth2Session(**CLIENT, token=_login())
         session.mount("https://", _Adapter())
         return session
 
-    def stock(self, signals: Signals) -> Callable[[], None]:
+    def stock(self, signals: Signals) -> None:
         """Attach the stock instrumentation of requests, which is one for all sessions."""
-        instrumentor = RequestsInstrumentor()
-        instrumentor.instrument(**providers(signals))
-        return lambda: instrumentor.uninstrument()  # noqa: PLW0108 that has no types
+        RequestsInstrumentor().instrument(**providers(signals))

@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import sys
 
-from benchmarks.variants import variants
+from benchmarks.floor import Emitted
+from benchmarks.variants import VARIANTS
+from benchmarks.workers import emitted
 from benchmarks.workloads import WORKLOADS
 from otel_oauth import recorder
 
@@ -53,7 +55,8 @@ def count(workload: str, variant: str) -> float:
 def _run(workload: str, variant: str, operations: int) -> None:
     # The program runs some fifty times as slowly: our threads would wake for each operation instead of for a batch.
     recorder._DELAY_SECONDS = _SECONDS  # noqa: SLF001 no setting, it concerns nobody else
-    chosen = variants(WORKLOADS[workload])[variant]
+    chosen = VARIANTS[variant](WORKLOADS[workload], emitted(workload) if "floor" in variant else Emitted())
+    chosen.warm()
     chosen.prepare(operations)
     gc.collect()
     gc.disable()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import random
 import re
 import subprocess
@@ -16,11 +17,14 @@ import sys
 import tempfile
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.rounds import Estimate
+from benchmarks.service import EMITTED
+from benchmarks.workers import emitted
 from otel_oauth.testing import OtlpReceiver
 
 if TYPE_CHECKING:
@@ -29,7 +33,8 @@ if TYPE_CHECKING:
 VARIANTS = ("bare", "stock", "ours", "both")
 THREADS = 8
 RATES = (100, 50)
-PACED = ("bare", "stock", "ours")
+PACED = ("bare", "stock", "floor", "ours")
+_GRANTS = {"refresh_token": "server_refresh", "client_credentials": "server_client_credentials"}
 _EXPORT_SECONDS = 10
 _TIMEOUT_SECONDS = 120
 _LISTENING = re.compile(r"Listening at: http://(127\.0\.0\.1:\d+)")
@@ -39,12 +44,12 @@ _TOKENS = "oauth_http_requests_total"
 class Service:
     """One variant of the server, in a process of its own.
 
-    :ivar asked: how many tokens it was asked for.
+    :ivar asked: how many tokens it was asked for; ``logins``: how many of them for a code.
     """
 
     def __init__(self, variant: str, environment: dict[str, str]) -> None:
         self.variant = variant
-        self.asked = 0
+        self.asked = self.logins = 0
         options = ["--workers", "1", "--worker-class", "gthread", "--threads", str(THREADS), "--keep-alive", "60"]
         command = [*options, "--bind", "127.0.0.1:0", f"benchmarks.service:application('{variant}')"]
         self._process = subprocess.Popen(
@@ -91,6 +96,7 @@ class Service:
             raise RuntimeError(msg)
         took: list[float] = json.loads(output)
         self.asked += len(took) + threads  # each thread logs in first
+        self.logins += threads
         return took
 
     def stop(self) -> None:
@@ -115,6 +121,10 @@ def services(*variants: str) -> Iterator[tuple[list[Service], OtlpReceiver]]:
             "OTEL_METRIC_EXPORT_INTERVAL": str(_EXPORT_SECONDS * 1000),
             "OTEL_OAUTH_LEDGER": f"host:{directory}/ledger",
         }
+        if "floor" in variants:
+            emits = Path(directory, "emitted")
+            emits.write_bytes(pickle.dumps({grant: emitted(workload) for grant, workload in _GRANTS.items()}))
+            environment[EMITTED] = str(emits)
         started = []
         for variant in variants:
             started.append(Service(variant, environment))
@@ -130,7 +140,9 @@ def check(service: Service, receiver: OtlpReceiver) -> None:
     service.get("flush")
     points = receiver.latest(service_name=service.variant).values()
     spans = sum(span["resource"].get("service.name") == service.variant for span in receiver.spans())
-    if service.variant in ("ours", "both"):
+    if service.variant == "floor":  # a login is not replayed
+        counted = service.asked if spans == service.asked - service.logins else 0
+    elif service.variant in ("ours", "both"):
         told = [p for p in points if p["name"] == _TOKENS and p["attributes"].get("endpoint") == "token"]
         counted = sum(point["value"] for point in told)
     else:
@@ -194,7 +206,7 @@ class Paced:
 
 
 def measure_paced(*, windows: int, seconds: float = _EXPORT_SECONDS) -> Paced:
-    """Ask bare, stock and ours at the same time and pace; each window has one export of the metrics."""
+    """Ask bare, stock, the floor and ours at the same time and pace; each window has one export of the metrics."""
     paced = Paced()
     with services(*PACED) as (started, receiver):
         for number in range(windows + 1):

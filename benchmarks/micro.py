@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import pyperf
 
-from benchmarks.turn import once
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -53,7 +51,7 @@ def _made(group: str) -> dict[str, Step]:
 
 
 def _loop(loops: int, group: str, name: str) -> float:
-    return once(_made(group)[name], loops)
+    return _made(group)[name].seconds(loops)
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ from benchmarks.micro import measure_steps
 from benchmarks.results import Results, Row
 from benchmarks.rounds import Effort, Estimate, Measured, measure
 from benchmarks.steps import instruments, records
-from benchmarks.variants import variants
+from benchmarks.workers import shares, workers
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from benchmarks.steps import Step
@@ -37,9 +37,16 @@ QUICK = (
     "login",
 )
 """The workloads of the short run."""
-COUNTED = ("server_client_credentials", "server_code", "httpx_refresh")
-"""The workloads whose instructions are counted."""
+_PROFILED = tuple(name for name in WORKLOADS if name != "server_plain")
+_COUNTED = ("bare", "stock", "floor", "ours")
 UNSAMPLED = {"server_client_credentials": "server_unsampled", "httpx_refresh": "httpx_unsampled"}
+"""The workloads that are measured with our spans not sampled as well, and their budgets."""
+MORE_VARIANTS = {"httpx_plain": ("again",), **dict.fromkeys(UNSAMPLED, ("unsampled floor", "unsampled"))}
+"""What some workloads are measured with beyond the usual: the bare one again shows the noise."""
+_ESSENTIAL = ("bare", "stock", "ours")
+_ALL = ("bare", "stock", "floor", "ours", "both")
+FLOWS, ALL_FLOWS = 40_000, 1_000_000
+"""The memory is measured after so many flows in the whole run, and after so many in one of its own."""
 _STEP_OPERATIONS = 200
 _MEMORIES = {"memory": "host", "memory_process": "memory"}
 
@@ -60,27 +67,35 @@ class Part:
     again: bool = True
 
 
-def _micro(seconds: float) -> str:
-    return f"{1e6 * seconds:,.0f}" if seconds > 1e-4 else f"{1e6 * seconds:.3g}"  # noqa: PLR2004 three digits tell enough
+def _micro(seconds: float, sign: str = "") -> str:
+    micro = 1e6 * seconds
+    return f"{micro:{sign},.0f}" if abs(micro) > 100 else f"{micro:{sign}.3g}"  # noqa: PLR2004 three digits tell enough
 
 
 # Workloads and steps --------------------------------------------------------------------------------------------------
 
 
-def _workload(name: str, effort: Effort, results: Results) -> None:
-    workload = WORKLOADS[name]
-    unsampled = UNSAMPLED.get(name)
-    found = measure(variants(workload, unsampled=unsampled is not None), effort, operations=workload.operations)
+def _workload(name: str, variants: Sequence[str], effort: Effort, results: Results) -> None:
+    chosen = [*variants, *MORE_VARIANTS.get(name, ())]
+    with workers(name, [each for each in chosen if "floor" not in each or "floor" in variants]) as started:
+        found = measure(started, effort, operations=WORKLOADS[name].operations)
     results.measured[name] = found
-    added = ", ".join(
-        f"{each} {1e6 * found.overhead(each).value:+,.0f}" for each in found.seconds if each not in ("bare", "both")
-    )
-    beside = f"bare {_micro(found.median('bare').value)} us; {added}"
     if name in BY_KEY:
-        ratio = found.share("ours") if name == "httpx_plain" else found.ratio("ours", "stock")
-        results.add(Row(name, ratio, beside))
-    if unsampled is not None:
-        results.add(Row(unsampled, found.ratio("unsampled", "stock"), beside))
+        ratio = found.beyond("ours", "again") if "again" in found.seconds else found.ratio("ours", "stock")
+        results.add(Row(name, ratio, _beside(found), floor=_floor(found, "floor"), workload=name))
+    if name in UNSAMPLED:
+        ratio, floor = found.ratio("unsampled", "stock"), _floor(found, "unsampled floor")
+        results.add(Row(UNSAMPLED[name], ratio, _beside(found), floor=floor, workload=name))
+
+
+def _floor(found: Measured, name: str) -> Estimate | None:
+    return found.ratio(name, "stock") if name in found.seconds and "again" not in found.seconds else None
+
+
+def _beside(found: Measured) -> str:
+    told = (each for each in found.seconds if each not in ("bare", "both"))
+    added = ", ".join(f"{each} {_micro(found.overhead(each).value, '+')}" for each in told)
+    return f"bare {_micro(found.median('bare').value)} us; {added}"
 
 
 _STEPS: dict[str, tuple[Callable[[], dict[str, Step]], Callable[[Measured], Estimate]]] = {
@@ -130,7 +145,8 @@ def _paced(windows: int, results: Results) -> None:
     for rate in RATES:
         beside = f"stock {found.share(rate, 'stock').value:.2f} %"
         bare = statistics.median(found.found[rate]["bare"])
-        results.add(Row(f"cpu_{rate}", found.share(rate, "ours"), beside, pace=bare))
+        floor = found.share(rate, "floor")
+        results.add(Row(f"cpu_{rate}", found.share(rate, "ours"), beside, bare, floor, workload="server_refresh"))
 
 
 def _memory(flows: int, results: Results) -> None:
@@ -147,11 +163,17 @@ def _growth(results: Results) -> None:
     results.growth = curves()
 
 
+def _profile(results: Results) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        results.shares = dict(zip(_PROFILED, pool.map(shares, _PROFILED), strict=True))
+
+
 def _instructions(results: Results) -> None:
-    if not instructions.available():
-        results.left_out.append("instructions: valgrind is not installed")
-        return
-    wanted = [(name, variant) for name in COUNTED for variant in ("bare", "stock", "ours")]
+    wanted = [
+        (name, variant)
+        for name in _PROFILED
+        for variant in (*_COUNTED, *(("unsampled floor", "unsampled") if name in UNSAMPLED else ()))
+    ]
     with ThreadPoolExecutor(2) as pool:
         for (name, variant), found in zip(
             wanted, pool.map(lambda each: instructions.count(*each), wanted), strict=True
@@ -162,10 +184,12 @@ def _instructions(results: Results) -> None:
 # The runs -------------------------------------------------------------------------------------------------------------
 
 
-def _ratios(names: tuple[str, ...], workload: Effort, step: Effort) -> list[Part]:
+def _ratios(names: Sequence[str], variants: Sequence[str], workload: Effort, step: Effort) -> list[Part]:
     found = [
         Part(
-            name, tuple(key for key in (name, UNSAMPLED.get(name)) if key in BY_KEY), partial(_workload, name, workload)
+            name,
+            tuple(key for key in (name, UNSAMPLED.get(name)) if key in BY_KEY),
+            partial(_workload, name, variants, workload),
         )
         for name in names
     ]
@@ -176,24 +200,33 @@ def _ratios(names: tuple[str, ...], workload: Effort, step: Effort) -> list[Part
 def quick() -> list[Part]:
     """Return the parts of the short run: the ratios that must not grow, in less than 90 seconds."""
     attach = partial(_attach, Effort(10, least=4), stock=False)
-    return [*_ratios(QUICK, Effort(5, least=8), Effort(1.5, least=12)), Part("attaching", ("attach",), attach)]
+    ratios = _ratios(QUICK, _ESSENTIAL, Effort(5, least=8), Effort(1.5, least=12))
+    return [*ratios, Part("attaching", ("attach",), attach)]
 
 
-def whole(out: Path, *, flows: int, counted: bool) -> list[Part]:
+def whole(out: Path) -> list[Part]:
     """Return the parts of the whole run.
 
     :param out: where pyperf writes.
-    :param flows: how many the memory is measured after.
-    :param counted: count instructions.
     """
-    found = [
-        *_ratios(tuple(WORKLOADS), Effort(11, least=16), Effort(3, least=20)),
-        Part("attaching", ("attach",), partial(_attach, Effort(25, least=6), stock=True)),
+    return [
+        *_ratios(tuple(WORKLOADS), _ALL, Effort(9, least=16), Effort(3, least=20)),
+        Part("the profile", (), _profile),
+        Part("attaching", ("attach",), partial(_attach, Effort(20, least=6), stock=True)),
         Part("a collection", (), partial(_collection, Effort(6, least=6))),
         Part("load", (), partial(_load, 4, 2.5)),
         Part("a steady pace", tuple(f"cpu_{rate}" for rate in RATES), partial(_paced, 3)),
-        Part(f"memory after {flows:,} flows", (*_MEMORIES, "series"), partial(_memory, flows), again=False),
+        *full(FLOWS),
         Part("growth", (), _growth),
         Part("single steps (pyperf)", (), partial(_alone, out)),
     ]
-    return [*found, Part("instructions (callgrind)", (), _instructions)] if counted else found
+
+
+def full(flows: int = ALL_FLOWS) -> list[Part]:
+    """Return what measures the memory after so many flows."""
+    return [Part(f"memory after {flows:,} flows", (*_MEMORIES, "series"), partial(_memory, flows), again=False)]
+
+
+def counted() -> list[Part]:
+    """Return what counts instructions."""
+    return [Part("instructions (callgrind)", (), _instructions)]

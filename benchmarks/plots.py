@@ -22,7 +22,7 @@ mpl.rcParams["svg.hashsalt"] = "benchmarks"
 
 _LEAST = 0.03
 """The left end of the scale of ratios."""
-_COLOURS = {"stock": "#9aa0a6", "ours": "#1a73e8", "both": "#5f6368", "unsampled": "#8ab4f8"}
+_COLOURS = {"stock": "#9aa0a6", "floor": "#34a853", "ours": "#1a73e8", "both": "#5f6368", "unsampled": "#8ab4f8"}
 
 
 def ratios(target: Path, rows: list[Row]) -> None:
@@ -64,10 +64,11 @@ def overheads(target: Path, measured: Mapping[str, Measured]) -> None:
     """Draw what each variant adds to an operation."""
     figure, axes = plt.subplots(figsize=(8, 0.7 * len(measured) + 1.2))
     names = [*measured][::-1]
-    for offset, variant in enumerate(("both", "ours", "stock")):
+    shown = [each for each in ("both", "ours", "floor", "stock") if each in next(iter(measured.values())).seconds]
+    for offset, variant in enumerate(shown):
         values = [1e6 * measured[name].overhead(variant).value for name in names]
-        places = [place + 0.25 * (offset - 1) for place in range(len(names))]
-        axes.barh(places, values, height=0.24, label=NAMES[variant], color=_COLOURS[variant])
+        places = [place + 0.2 * (offset - (len(shown) - 1) / 2) for place in range(len(names))]
+        axes.barh(places, values, height=0.19, label=NAMES[variant], color=_COLOURS[variant])
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("CPU microseconds added to one operation")
     axes.legend(loc="lower right")

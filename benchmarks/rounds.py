@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.turn import once
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from benchmarks.turn import Variant
+    from benchmarks.turn import Timed
 
 _RESAMPLES = 2000
 
@@ -102,36 +100,34 @@ class Measured:
         shares = np.median(added[picked], axis=1) / np.median(whole[picked], axis=1)
         return _estimate(float(np.median(added) / np.median(whole)), shares)
 
+    def beyond(self, name: str, again: str, bare: str = "bare") -> Estimate:
+        """Return :meth:`share` beyond the noise: less the upper end of what the same ``again`` seems to add."""
+        found, noise = self.share(name, bare), max(self.share(again, bare).high, 0.0)
+        return Estimate(*(max(each - noise, 0.0) for each in found.as_list()))
+
 
 def _estimate(value: float, resampled: NDArray[np.float64]) -> Estimate:
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 
 
-def measure(variants: Mapping[str, Variant], effort: Effort, *, operations: int) -> Measured:
+def measure(variants: Mapping[str, Timed], effort: Effort, *, operations: int) -> Measured:
     """Measure the variants, ``operations`` of each in every round.
 
     CPU time of the whole process counts, so that what a thread records is counted too, and what other
-    processes do is not. The garbage collector runs before each measurement and not in it.
+    processes do is not. What is in this process by now is left out of the collections before each measurement.
 
     :raises AssertionError: if a variant did not record what it should have.
     """
     measured, order = Measured(operations, {name: [] for name in variants}), list(variants)
     shuffled = random.Random(1)  # noqa: S311 an order, not a secret
-    _settle(variants, operations)
+    for variant in variants.values():
+        variant.seconds(operations)
+    gc.collect()
+    gc.freeze()
     for _ in effort.rounds():
         shuffled.shuffle(order)
         for name in order:
-            measured.seconds[name].append(once(variants[name], operations) / operations)
-    for variant in variants.values():
-        variant.finish()
+            measured.seconds[name].append(variants[name].seconds(operations) / operations)
     gc.unfreeze()
     return measured
-
-
-def _settle(variants: Mapping[str, Variant], operations: int) -> None:
-    """Run each once, and leave what exists by then out of the collections."""
-    for variant in variants.values():
-        once(variant, operations)
-    gc.collect()
-    gc.freeze()

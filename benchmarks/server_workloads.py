@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-from benchmarks.attached import AuthlibWorkload, providers, stay
+from benchmarks.attached import AuthlibWorkload, providers
 from benchmarks.requested import AUTHORIZATION, CLIENT_CREDENTIALS, code_in, exchange, refresh
 from benchmarks.server import call, make_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.signals import Signals
 
 HTTP_SERVER = {"spans": 1.0, "http.server.duration": 1.0}
@@ -31,16 +29,15 @@ class ServerWorkload(AuthlibWorkload):
     stock_moved: ClassVar[dict[str, float]] = HTTP_SERVER
 
     def __init__(self) -> None:
+        super().__init__()
         self.app = make_app()
         self.bodies: list[bytes] = []
 
-    def stock(self, signals: Signals) -> Callable[[], None]:
-        """Attach the stock instrumentation of Flask to this application, which is this variant's alone, for good."""
-        if not getattr(self.app, "_is_instrumented_by_opentelemetry", False):
-            FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]  # has no types
-                self.app, **providers(signals)
-            )
-        return stay
+    def stock(self, signals: Signals) -> None:
+        """Attach the stock instrumentation of Flask to this application."""
+        FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]  # has no types
+            self.app, **providers(signals)
+        )
 
     def authorized(self) -> str:
         """Return a new code."""
@@ -51,6 +48,7 @@ class ServerWorkload(AuthlibWorkload):
         """Send the token requests that are ready."""
         for body in self.bodies[:operations]:
             granted(self.app, body)
+            self.after()
 
 
 def granted(app: Any, body: bytes) -> dict[str, Any]:  # noqa: ANN401 Flask's application
@@ -117,6 +115,7 @@ class Refresh(ServerWorkload):
         """Refresh, one after the other."""
         for _ in range(operations):
             self.refresh = granted(self.app, refresh(self.refresh))["refresh_token"]
+            self.after()
 
 
 class PlainRequest(ServerWorkload):
@@ -132,3 +131,4 @@ class PlainRequest(ServerWorkload):
         """Send them."""
         for _ in range(operations):
             call(self.app, "GET", "/plain")
+            self.after()

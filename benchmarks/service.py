@@ -6,12 +6,17 @@ and the instrumentations attached with one call each; ours with all that it swit
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import pickle
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flask import request
 from opentelemetry import metrics, trace
-from opentelemetry._logs import set_logger_provider  # noqa: PLC2701 the Logs API has no other name
+from opentelemetry._logs import get_logger_provider, set_logger_provider  # noqa: PLC2701 the Logs API has no other name
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC2701 as above
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -23,13 +28,20 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from benchmarks.floor import Replay
 from benchmarks.server import make_app
 from otel_oauth_authlib import AuthlibInstrumentor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask import Flask
+    from flask import Flask, Response
+
+
+BATCH = 25
+"""So many requests of the floor make a batch of its histograms: a quarter of a second at a hundred a second."""
+EMITTED = "BENCH_EMITTED"
+"""The variable that names the file with what ours emits, by grant."""
 
 
 def _providers() -> list[Callable[[], Any]]:
@@ -45,6 +57,24 @@ def _providers() -> list[Callable[[], Any]]:
     return [meters.force_flush, tracers.force_flush, loggers.force_flush]
 
 
+def _floor(app: Flask) -> None:
+    """Have what ours emits for a token request emitted by hand after each."""
+    told = pickle.loads(Path(os.environ[EMITTED]).read_bytes())  # noqa: S301 the parent's own file
+    providers = trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider()
+    replays = {grant: Replay(emitted, *providers) for grant, emitted in told.items()}
+    asked = itertools.count(1)
+
+    @app.after_request
+    def after(response: Response) -> Response:
+        replay = replays.get(request.form.get("grant_type", ""))
+        if replay is not None:
+            replay.operation()
+            if next(asked) % BATCH == 0:
+                for each in replays.values():
+                    each.batch()
+        return response
+
+
 def application(variant: str) -> Flask:
     """Return the authorization server, instrumented as ``variant`` says, with two pages for whoever measures it.
 
@@ -58,6 +88,8 @@ def application(variant: str) -> Flask:
         FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]  # has no types
             app, excluded_urls="clock,flush"
         )
+    if variant == "floor":
+        _floor(app)
 
     @app.get("/clock")
     def clock() -> str:

@@ -77,23 +77,24 @@ class Signals:
         chosen = Settings.from_environment({}, **settings)
         return Telemetry(self.meter_provider, self.tracer_provider, chosen, self.logger_provider)
 
-    def _points(self) -> Iterator[tuple[str, Any]]:
+    def points(self) -> Iterator[tuple[Any, Any]]:
+        """Return each metric with each of its points; a collection first records what is pending."""
         data = self.reader.get_metrics_data()
         for resource in data.resource_metrics if data is not None else ():
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     for point in metric.data.data_points:
-                        yield metric.name, point
+                        yield metric, point
 
     def counted(self) -> dict[str, float]:
         """Return the sum of each counter's series, the count of each histogram's, and how many spans and events."""
-        points = list(self._points())  # a collection first records what is pending
+        points = list(self.points())  # first: it records what is pending
         totals = {"spans": float(self.counting.spans), "events": float(self.logs.records)}
-        for name, point in points:
-            value = getattr(point, "count", None)
-            totals[name] = totals.get(name, 0.0) + float(getattr(point, "value", 0.0) if value is None else value)
+        for metric, point in points:
+            counted = point.count if hasattr(point, "count") else point.value
+            totals[metric.name] = totals.get(metric.name, 0.0) + float(counted)
         return totals
 
     def series(self) -> int:
         """Return how many series are exported."""
-        return sum(1 for _ in self._points())
+        return sum(1 for _ in self.points())

@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import gc
+import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Variant(Protocol):
-    """One way to run a workload."""
+class Timed(Protocol):
+    """What can be measured, in this process or in one of its own."""
 
+    def seconds(self, operations: int) -> float:
+        """Return the CPU seconds of so many operations.
+
+        :raises AssertionError: if not everything expected was recorded.
+        """
+
+
+class Variant(ABC):
+    """One way to do what is measured.
+
+    :ivar clock: tells the CPU seconds: of the process, or of the thread that runs alone.
+    """
+
+    clock: Callable[[], float] = staticmethod(time.process_time)
+
+    @abstractmethod
     def prepare(self, operations: int) -> None:
-        """Attach, make ready what the operations need, warm up."""
+        """Make ready what the operations need, and note what was recorded so far."""
 
+    @abstractmethod
     def run(self, operations: int) -> None:
         """Do the work that is measured, with all that it records."""
 
+    @abstractmethod
     def check(self, operations: int) -> None:
-        """Detach, and assert that everything expected was recorded."""
+        """Assert that everything expected was recorded."""
 
-    def finish(self) -> None:
-        """Assert what was not asserted yet: nothing more is measured."""
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Tells the CPU seconds: of the process, or of the thread that runs alone."""
-
-
-def once(variant: Variant, operations: int) -> float:
-    """Return the CPU seconds of ``operations``; the garbage collector runs before and not in them."""
-    clock = variant.clock
-    variant.prepare(operations)
-    gc.collect()
-    gc.disable()
-    began = clock()
-    variant.run(operations)
-    seconds = clock() - began
-    gc.enable()
-    variant.check(operations)
-    return seconds
+    def seconds(self, operations: int) -> float:
+        """Return the CPU seconds of ``operations``; the garbage collector runs before and not in them."""
+        clock = self.clock
+        self.prepare(operations)
+        gc.collect()
+        gc.disable()
+        began = clock()
+        self.run(operations)
+        seconds = clock() - began
+        gc.enable()
+        self.check(operations)
+        return seconds

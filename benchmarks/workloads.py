@@ -15,8 +15,6 @@ from benchmarks.server import call
 from benchmarks.server_workloads import ClientCredentials, CodeExchange, PlainRequest, Refresh, ServerWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from benchmarks.signals import Signals
 
 
@@ -43,10 +41,10 @@ class Login(ServerWorkload):
             "web", "web-secret", redirect_uri=REDIRECT, code_challenge_method="S256", transport=transport, verify=False
         )
 
-    def stock(self, signals: Signals) -> Callable[[], None]:
+    def stock(self, signals: Signals) -> None:
         """Attach the stock instrumentations of both sides."""
         super().stock(signals)
-        return instrument_client(self.session, signals)
+        instrument_client(self.session, signals)
 
     def prepare(self, operations: int) -> None:
         """Need nothing."""
@@ -58,6 +56,7 @@ class Login(ServerWorkload):
             _, headers, _ = call(self.app, "POST", "/authorize", query=urlsplit(url).query)
             location = dict(headers)["Location"]
             self.session.fetch_token(f"{ISSUER}/token", authorization_response=location, code_verifier=VERIFIER)
+            self.after()
 
 
 WORKLOADS: dict[str, type[Any]] = {

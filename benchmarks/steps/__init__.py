@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.turn import Variant
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,7 +21,7 @@ def nothing() -> None:
 
 
 @dataclass
-class Step:
+class Step(Variant):
     """One step.
 
     :param call: does it once.
@@ -66,6 +68,3 @@ class Step:
             if found != operations:
                 msg = f"{operations} steps were to be recorded, {found:g} were"
                 raise AssertionError(msg)
-
-    def finish(self) -> None:
-        """Have nothing left."""

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -17,7 +16,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from benchmarks.steps import Step
-from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore, store_at
+from otel_oauth.ledger import Kind, Ledger, MemoryStore, store_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +104,7 @@ def ledgers() -> dict[str, Step]:
     """Return a code's life in the stores of one process and of one host."""
     directory = tempfile.TemporaryDirectory()
     atexit.register(directory.cleanup)
-    host = HostStore.at(Path(directory.name) / "ledger", _SIZE)
+    host = store_at(f"host:{directory.name}/ledger", "benchmarks", size=_SIZE, wait=1.0)
     return {**_steps("memory", Ledger(MemoryStore())), **_steps("host", Ledger(host))}
 
 

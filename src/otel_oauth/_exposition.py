@@ -85,12 +85,12 @@ class Watch:
 def _tell_first(table: Any, page: mmap.mmap) -> None:  # noqa: ANN401 instance attributes shadow its method
     # A shadow of the method that removes itself: the hundred nanoseconds of an increment are not paid for
     # this.
-    def add(*args: Any, **arguments: Any) -> None:  # noqa: ANN401 passed on
-        vars(table).pop("add", None)
+    def add_to(*args: Any, **arguments: Any) -> None:  # noqa: ANN401 passed on
+        vars(table).pop("add_to", None)
         page[0] = 1
-        table.add(*args, **arguments)
+        table.add_to(*args, **arguments)
 
-    vars(table)["add"] = add
+    vars(table)["add_to"] = add_to
 
 
 _watches: weakref.WeakSet[Watch] = weakref.WeakSet()

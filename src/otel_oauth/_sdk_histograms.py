@@ -7,12 +7,22 @@ public way.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from opentelemetry.context import Context
+
+
+_AGGREGATES = frozenset(
+    (
+        *("_lock", "_value", "_get_empty_bucket_counts", "value", "_sum", "_record_min_max", "_min", "_max"),
+        *("min", "max", "bisect_left", "_boundaries", "_sample_exemplar"),
+    )
+)
+"""All names that the SDK's own way of aggregating a value uses: with one more or less it does something else."""
 
 
 class OtherwiseError(Exception):
@@ -47,6 +57,23 @@ class Place(NamedTuple):
         boundaries: Sequence[float] = self.aggregation._boundaries  # noqa: SLF001 the module's purpose
         return boundaries
 
+    def add(self, values: Sequence[float]) -> None:
+        """Aggregate finite values, none of which is to be an exemplar: what :data:`_AGGREGATES` does for each."""
+        if not values:
+            return
+        to, boundaries = self.aggregation, self.boundaries
+        with to._lock:  # noqa: SLF001 the module's purpose
+            if to._value is None:  # noqa: SLF001 as above
+                to._value = to._get_empty_bucket_counts()  # noqa: SLF001 as above
+            counts, total = to._value, to._sum  # noqa: SLF001 as above
+            for value in values:
+                total += value
+                counts[bisect_left(boundaries, value)] += 1
+            to._sum = total  # noqa: SLF001 as above
+            if to._record_min_max:  # noqa: SLF001 as above
+                to._min = min(to._min, *values)  # noqa: SLF001 as above
+                to._max = max(to._max, *values)  # noqa: SLF001 as above
+
     def stands(self) -> bool:
         """Tell whether the SDK still aggregates there."""
         return self.held_in.get(self.key) is self.aggregation
@@ -57,27 +84,39 @@ class Places:
 
     def __init__(self, attributes: Mapping[str, str]) -> None:
         self._attributes = attributes
-        self._storages: tuple[object, ...] = ()
+        self._storages: tuple[object, ...] | None = None
         self._places: list[Place] = []
         self._exemplars = False
 
-    def known(self, histogram: object) -> tuple[list[Place], bool]:
+    def standing(self, histogram: object) -> tuple[list[Place], bool]:
+        """Return what :meth:`found` returned, if the SDK still aggregates there for the very same readers.
+
+        :raises OtherwiseError: if it does not, or nothing was found yet.
+        """
+        try:
+            _, _, storages = _behind(histogram)
+        except (AttributeError, TypeError):
+            raise OtherwiseError from None
+        if storages != self._storages:
+            raise OtherwiseError
+        for place in self._places:
+            if not place.stands():
+                raise OtherwiseError
+        return self._places, self._exemplars
+
+    def found(self, histogram: object) -> tuple[list[Place], bool]:
         """Return the places, none if nobody reads, and whether values of sampled spans are to become exemplars.
 
         :raises OtherwiseError: if they cannot be told.
         """
+        self._storages = None
         try:
-            instrument: Any = getattr(histogram, "_real_instrument", histogram)
-            consumer = instrument._measurement_consumer  # noqa: SLF001 the module's purpose
-            storages = tuple(consumer._reader_storages.values())  # noqa: SLF001 as above
-            if hasattr(instrument, "_is_enabled") and not instrument._is_enabled():  # noqa: SLF001 as above
-                raise OtherwiseError
-            if storages != self._storages or not all(place.stands() for place in self._places):
-                self._exemplars = _takes_exemplars(consumer)
-                self._places = [place for each in storages for place in self._of(each, instrument)]
-                self._storages = storages
+            instrument, consumer, storages = _behind(histogram)
+            self._exemplars = _takes_exemplars(consumer)
+            self._places = [place for each in storages for place in self._of(each, instrument)]
         except (AttributeError, ImportError, KeyError, TypeError):
             raise OtherwiseError from None
+        self._storages = storages
         return self._places, self._exemplars
 
     def _of(self, storage: Any, instrument: object) -> Iterator[Place]:  # noqa: ANN401 the SDK's, private
@@ -93,6 +132,15 @@ class Places:
             if len(found) != 1:
                 raise OtherwiseError
             yield found[0]
+
+
+def _behind(histogram: object) -> tuple[Any, Any, tuple[Any, ...]]:
+    """Return the SDK's instrument, the consumer of its measurements and what that keeps for each reader."""
+    instrument: Any = getattr(histogram, "_real_instrument", histogram)
+    if hasattr(instrument, "_is_enabled") and not instrument._is_enabled():  # noqa: SLF001 the module's purpose
+        raise OtherwiseError
+    consumer = instrument._measurement_consumer  # noqa: SLF001 as above
+    return instrument, consumer, tuple(consumer._reader_storages.values())  # noqa: SLF001 as above
 
 
 def _takes_exemplars(consumer: Any) -> bool:  # noqa: ANN401 the SDK's, private
@@ -114,4 +162,5 @@ def _is_plain(aggregation: Any) -> bool:  # noqa: ANN401 as above
     return (
         type(aggregation) is _ExplicitBucketHistogramAggregation
         and type(aggregation._reservoir) is AlignedHistogramBucketExemplarReservoir  # noqa: SLF001 the module's purpose
+        and frozenset(aggregation.aggregate.__code__.co_names) == _AGGREGATES
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from otel_oauth import catalogue as c
 from otel_oauth import events as e
-from otel_oauth.moves import Fact, Move
+from otel_oauth.moves import Fact, Move, facts_of
 
 if TYPE_CHECKING:
     from otel_oauth.events import Event
@@ -40,6 +40,13 @@ class Case:
     security: tuple[EventType, Severity] | None = None
     event: Event | None = None
     facts: dict[str, str | bool] = field(default_factory=dict)
+
+    reads: frozenset[str] = field(init=False, default=frozenset())
+    """The facts that decide which series move, beyond those of the kind."""
+
+    def __post_init__(self) -> None:
+        """Prepare what is read, at import time of the table."""
+        object.__setattr__(self, "reads", frozenset(facts_of(self.moves)))
 
     @property
     def rank(self) -> int:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from otel_oauth.durations import Outlet
+
 Key = tuple[str, ...]
 
 
@@ -41,6 +43,7 @@ class Table:
 
     :param metrics: the catalogue entries; of histograms the table has the series, see :meth:`durations`.
     :param caps: the highest number of values of each capped label.
+    :ivar outlets: where the values of each histogram go.
     """
 
     def __init__(self, metrics: Iterable[Metric], caps: dict[str, int]) -> None:
@@ -54,6 +57,7 @@ class Table:
         self._histograms: dict[Metric, dict[Key, Durations]] = {
             metric: {} for metric in self._metrics if metric.kind == "histogram"
         }
+        self.outlets: dict[Metric, Outlet] = {}
         self._admitted: dict[str, set[str]] = {cap: set() for cap in caps}
         self._overflowed: set[str] = set()
         self._fill()
@@ -73,14 +77,32 @@ class Table:
 
     def add(self, metric: Metric, key: Key = (), context: Context | None = None, amount: int = 1) -> None:
         """Add ``amount`` to the series of ``metric`` with label values ``key``; keep ``context`` as its exemplar."""
-        cells = self._counters[metric]
+        self.add_to((self.cell(metric, key),), context, amount)
+
+    def add_to(self, cells: Iterable[Cell], context: Context | None = None, amount: int = 1) -> None:
+        """Add ``amount`` to each of the series ``cells``; keep ``context`` as their exemplar."""
         with self._lock:
-            cell = cells.get(key)
-            if cell is None:
+            for cell in cells:
+                cell.value += amount
+                if context is not None:
+                    cell.context = context
+
+    def cell(self, metric: Metric, key: Key) -> Cell:
+        """Return the series of a counter that counts ``key``: the same object each time, in a forked child as well.
+
+        Beyond a cap that is the series of ``other``, and the overflow is counted: ask anew for each increment, unless
+        the series is the :meth:`own <has_own>` one.
+        """
+        cells = self._counters[metric]
+        cell = cells.get(key)
+        if cell is None:
+            with self._lock:
                 cell = self._cell(metric, cells, self._bounded(metric, key))
-            cell.value += amount
-            if context is not None:
-                cell.context = context
+        return cell
+
+    def has_own(self, metric: Metric, key: Key) -> bool:
+        """Tell whether a series has these very label values, so that it may be kept for them."""
+        return key in (self._counters if metric.kind == "counter" else self._histograms)[metric]
 
     def durations(self, metric: Metric, key: Key) -> Durations:
         """Return a histogram's series, its label values bounded like a counter's; the same object each time."""
@@ -91,7 +113,8 @@ class Table:
                 key = self._bounded(metric, key)
                 found = known.get(key)
                 if found is None:
-                    found = known[key] = Durations(dict(zip(metric.label_names, key, strict=True)))
+                    attributes = dict(zip(metric.label_names, key, strict=True))
+                    found = known[key] = Durations(attributes, self.outlets.get(metric))
         return found
 
     def admit(self, label: Label, value: str) -> str:

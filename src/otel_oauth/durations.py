@@ -2,8 +2,9 @@
 
 ``Histogram.record`` costs as much as a small span: for each value it copies, checks and hashes the attributes, and
 looks up where they are aggregated. A series of ours has the same attributes each time, and its values come in batches
-(:mod:`otel_oauth.recorder`). So of a batch one value goes the public way, and the others straight to the aggregation
-that took it. What happens there is the SDK's own: views, temporalities and several readers are as they were.
+(:mod:`otel_oauth.recorder`). So the first value of a series goes the public way, and the others straight to the
+aggregation that took it, as long as that stands. What happens there is the SDK's own: views, temporalities and several
+readers are as they were.
 """
 
 from __future__ import annotations
@@ -12,33 +13,50 @@ import time
 from bisect import bisect_left
 from collections import deque
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_oauth._sdk_histograms import Measurement, OtherwiseError, Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
 
     from otel_oauth._sdk_histograms import Place
+    from otel_oauth.recorder import Recorder
 
     Measured = tuple[float, Context | None]
+    Known = Callable[[Histogram], tuple[Sequence[Place], bool]]
 
 BOUND = 1024
 """So many values of a series wait at the most."""
 
-_BATCH = 3
+
+class Outlet(NamedTuple):
+    """Where the values of one histogram go.
+
+    :param histogram: the instrument.
+    :param scale: how many of its units are a second.
+    :param recorder: has them recorded.
+    """
+
+    histogram: Histogram
+    scale: float
+    recorder: Recorder
 
 
 class Durations:
-    """One series of a histogram: its attributes, and what was measured and is not recorded yet."""
+    """One series of a histogram: its attributes, and what was measured and is not recorded yet.
 
-    __slots__ = ("_places", "attributes", "pending", "queued")
+    :param outlet: where :meth:`add` sends what was measured; without one it is dropped.
+    """
 
-    def __init__(self, attributes: dict[str, str]) -> None:
+    __slots__ = ("_outlet", "_places", "attributes", "pending", "queued")
+
+    def __init__(self, attributes: dict[str, str], outlet: Outlet | None = None) -> None:
         self.attributes = attributes
+        self._outlet = outlet
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -47,17 +65,29 @@ class Durations:
         self.queued = False
         self._places = Places(self.attributes)
 
+    def add(self, seconds: float, context: Context | None) -> None:
+        """Have a duration recorded, with ``context`` as its exemplar."""
+        outlet = self._outlet
+        if outlet is None:
+            return
+        self.pending.append((seconds * outlet.scale, context))
+        if not self.queued:
+            self.queued = True
+            outlet.recorder.add(self.record, outlet.histogram)
+        elif len(self.pending) > BOUND:
+            self.record(outlet.histogram)
+
     def record(self, histogram: Histogram) -> None:
         """Record what is pending, each value once whichever threads come by."""
         self.queued = False  # before it is emptied: what is added from here on queues the series again
         taken = list(self._taken())
-        if len(taken) >= _BATCH:
-            value, context = taken.pop(0)
-            histogram.record(value, self.attributes, context)
-            if self._aggregated(histogram, taken):
-                return
-        for value, context in taken:
-            histogram.record(value, self.attributes, context)
+        if not taken or self._aggregated(self._places.standing, histogram, taken):
+            return
+        value, context = taken.pop(0)
+        histogram.record(value, self.attributes, context)
+        if not self._aggregated(self._places.found, histogram, taken):
+            for value, context in taken:
+                histogram.record(value, self.attributes, context)
 
     def _taken(self) -> Iterator[Measured]:
         try:
@@ -66,27 +96,30 @@ class Durations:
         except IndexError:
             return
 
-    def _aggregated(self, histogram: Histogram, taken: Sequence[Measured]) -> bool:
+    def _aggregated(self, known: Known, histogram: Histogram, taken: Sequence[Measured]) -> bool:
         """Give values to the aggregations of this series; false, and none given, if they must go the public way."""
-        if not isfinite(sum(value for value, _ in taken)):
-            return False
         try:
-            places, exemplars = self._places.known(histogram)
+            places, exemplars = known(histogram)
         except OtherwiseError:
             return False
-        measurement = Measurement(self.attributes, time.time_ns())
+        values = [value for value, _ in taken]
+        if not isfinite(sum(values)):
+            return False
         for place in places:
             kept = _last_of_each_bucket(place, taken) if exemplars else ()
-            aggregate = place.aggregation.aggregate
-            for index, (measurement.value, measurement.context) in enumerate(taken):
-                aggregate(measurement, index in kept)
+            if kept:
+                measurement = Measurement(self.attributes, time.time_ns())
+                for index in kept:
+                    measurement.value, measurement.context = taken[index]
+                    place.aggregation.aggregate(measurement, True)  # noqa: FBT003 the SDK's, positional in every version
+            place.add([value for index, value in enumerate(values) if index not in kept] if kept else values)
         return True
 
 
-def _last_of_each_bucket(place: Place, taken: Sequence[Measured]) -> set[int]:
+def _last_of_each_bucket(place: Place, taken: Sequence[Measured]) -> Collection[int]:
     """Return which of the values the SDK would keep as exemplars: of each bucket the last that was sampled."""
     boundaries = place.boundaries
     last = {
         bisect_left(boundaries, value): index for index, (value, context) in enumerate(taken) if context is not None
     }
-    return set(last.values())
+    return last.values()

@@ -15,18 +15,16 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_oauth import vocabulary as v
+from otel_oauth._remembered import Remembered
 from otel_oauth.cases import CASES
 from otel_oauth.client_label import ClientLabel
-from otel_oauth.event_mapping import ocsf_attributes
-from otel_oauth.events import EVENTS, SEVERITIES
+from otel_oauth.events import EVENTS, SEVERITIES, VARYING
 from otel_oauth.recorder import Recorder
 from otel_oauth.settings import service_name
 from otel_oauth.sources import Source, source_of, told_address, told_agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from opentelemetry.context import Context
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from otel_oauth._guard import Guard
     from otel_oauth.events import Event, Seen
@@ -34,32 +32,31 @@ if TYPE_CHECKING:
     from otel_oauth.logs_pipeline import LogsPipeline
     from otel_oauth.settings import Settings
 
+    _Template = tuple[dict[str, Any], tuple[tuple[str, str], ...]]
+
 _log = logging.getLogger("otel_oauth")
 
 _EXIT_SECONDS = 5.0
 _COLLECTION_SECONDS = 1.0
 _MOST_FRAMES = 20
 _DIGEST_BYTES = 6
-_NO_SOURCE = Source()
+_PLAIN = frozenset((str, bool, type(None)))
 _YES_OR_NO = frozenset(("scope_changed", "reauthorize"))
 
 
-class Happened(NamedTuple):
-    """One event on its way out: nothing in it keeps an exception, a frame or a request alive.
+class _Besides(NamedTuple):
+    """What few events have besides: nothing in it keeps an exception, a frame or a request alive.
 
-    :param severity: text and number; ``at``: nanoseconds since the epoch.
-    :param error: type and frames of the exception; ``suppressed``: how many of this event the rate held back before.
+    :param error: type and frames of the exception.
+    :param suppressed: how many of this event the rate held back before.
     """
 
-    event: Event
-    severity: tuple[str, int]
-    at: int
-    context: Context
-    facts: Mapping[str, object]
-    seconds: float | None
     error: tuple[str, str] | None
     source: Source
     suppressed: int
+
+
+_NOTHING = _Besides(None, Source(), 0)
 
 
 class _Gate:
@@ -110,6 +107,7 @@ class Emission:
     :param guard: stops and counts what goes wrong on the way.
     :param dropped: called with the reason for each event that does not leave though somebody listens:
         ``rate_limited``, ``sampled``, ``queue_full``, ``unwritten``.
+    :ivar leaving: the events that may leave at all: those of the configured levels.
     """
 
     def __init__(
@@ -119,7 +117,10 @@ class Emission:
         self._pipeline = pipeline
         self._dropped = dropped
         self._gates = _gates(settings)
+        self.leaving = frozenset(self._gates)
         self._fixed: dict[Event, dict[str, Any]] = {event: _fixed(event, settings) for event in self._gates}
+        self._templates = Remembered(self._template, _deciding)
+        self._ocsf = _ocsf(settings)
         self._lines = self._json_lines()
         self._at_exit: Callable[[], None] | None = None
         self.queue = Recorder(guard, dropped=lambda: dropped("queue_full"), name="otel-oauth-events")
@@ -137,8 +138,12 @@ class Emission:
 
     # In the request -----------------------------------------------------------------------------------------
 
-    def happened(self, event: Event, seen: Seen) -> None:
-        """Take an event; of an exception its type and frames are told, never its message."""
+    def happened(self, event: Event, seen: Seen, error: BaseException | None = None, request: object = None) -> None:
+        """Take an event; of an exception its type and frames are told, never its message.
+
+        :param error: the exception that left the operation.
+        :param request: the web framework's request, or a :class:`~otel_oauth.sources.Source`.
+        """
         gate = self._gates.get(event)
         if gate is None or not (self._lines is not None or self._pipeline.available()):
             return
@@ -146,21 +151,14 @@ class Emission:
         if refusal is not None:
             self._dropped(refusal)
             return
-        told = Happened(
-            event,
-            gate.severity,
-            time.time_ns(),
-            seen.context,
-            seen.facts,
-            seen.seconds,
-            None if seen.error is None else _error(seen.error),
-            source_of(seen.request) if event.source and seen.request is not None else _NO_SOURCE,
-            gate.suppressed(),
-        )
+        at, besides, suppressed = time.time_ns(), _NOTHING, gate.suppressed()
+        if error is not None or suppressed or event.source:
+            source = source_of(request) if event.source and request is not None else _NOTHING.source
+            besides = _Besides(None if error is None else _error(error), source, suppressed)
         if self._at_exit is None and not self._register():
-            self._deliver(told)
+            self._deliver(event, gate.severity, at, seen, besides)
         else:
-            self.queue.add(self._deliver, told)
+            self.queue.add(self._deliver, event, gate.severity, at, seen, besides)
 
     def _register(self) -> bool:
         """See to it that the queue is emptied at exit; it is too late for that if the program is over already."""
@@ -179,28 +177,61 @@ class Emission:
 
     # Beside the request -------------------------------------------------------------------------------------
 
-    def _deliver(self, told: Happened) -> None:
-        attributes = self._attributes(told)
+    def _deliver(self, event: Event, severity: tuple[str, int], at: int, seen: Seen, besides: _Besides) -> None:
+        attributes = self._attributes(event, seen)
+        if besides is not _NOTHING:
+            self._tell_besides(besides, attributes)
+        if self._ocsf is not None:
+            attributes.update(self._ocsf(event, attributes, at))
         if self._lines is not None:
-            self._lines.write(told.event.when, told.severity, told.at, told.context, attributes)
+            self._lines.write(event.when, severity, at, seen.context, attributes)
         if self._pipeline.available():
-            self._pipeline.emit(told.event, told.severity, told.at, told.context, attributes)
+            self._pipeline.emit(event, severity, at, seen.context, attributes)
 
-    def _attributes(self, told: Happened) -> dict[str, Any]:
-        event = told.event
-        found = self._fixed[event].copy()
-        _tell_facts(event, told.facts, found)
-        if told.seconds is not None:
-            found[v.EVENT_DURATION] = round(told.seconds, 6)
-        if told.error is not None:
-            found[v.EXCEPTION_TYPE], found[v.EXCEPTION_STACKTRACE] = told.error
-        if told.suppressed:
-            found[v.EVENT_SUPPRESSED] = told.suppressed
-        if event.source:
-            found.update(self._source(told.source))
-        if self._settings.ocsf:
-            found.update(ocsf_attributes(event, found, told.at))
+    def _attributes(self, event: Event, seen: Seen) -> dict[str, Any]:
+        """Return what the facts of an operation, and its duration, say about an event."""
+        facts = seen.facts
+        template, varying = self._templates.of(facts, event)
+        found = template.copy()
+        for fact, name in varying:
+            value = _as_attribute(fact, facts[fact])
+            if value is None or value == "":
+                del found[name]
+            else:
+                found[name] = value
+        if seen.seconds is not None:
+            found[v.EVENT_DURATION] = round(seen.seconds, 6)
         return found
+
+    def _template(self, facts: Mapping[str, object], event: Event) -> tuple[_Template, bool]:
+        """Return what these facts say about an event each time, and whether it is all plain text: no digest is kept."""
+        found, varying, plain = self._fixed[event].copy(), [], True
+        for fact, name in event.named:
+            if fact not in facts:
+                continue
+            if fact in VARYING:
+                varying.append((fact, name))
+                found[name] = None  # its place among the others
+                continue
+            plain = plain and type(facts[fact]) in _PLAIN
+            value = _as_attribute(fact, facts[fact])
+            if value is not None and value != "":
+                found[name] = value
+        status = facts.get("http_status")
+        if isinstance(status, str) and status.isdecimal() and status != "0":
+            found[v.HTTP_STATUS_CODE] = int(status)
+        if not event.sampled:
+            case = CASES.get(str(facts.get("case")))
+            if case is not None and case.security is not None:
+                found[v.EVENT_TYPE], found[v.SEVERITY] = case.security
+        return (found, tuple(varying)), plain
+
+    def _tell_besides(self, besides: _Besides, attributes: dict[str, Any]) -> None:
+        if besides.error is not None:
+            attributes[v.EXCEPTION_TYPE], attributes[v.EXCEPTION_STACKTRACE] = besides.error
+        if besides.suppressed:
+            attributes[v.EVENT_SUPPRESSED] = besides.suppressed
+        attributes.update(self._source(besides.source))
 
     def _source(self, source: Source) -> Iterator[tuple[str, str]]:
         address = told_address(source.address, self._settings.source_address)
@@ -232,6 +263,14 @@ class Emission:
             self._lines.after_fork()
 
 
+def _ocsf(settings: Settings) -> Callable[[Event, Mapping[str, Any], int], dict[str, Any]] | None:
+    if not settings.ocsf:
+        return None
+    from otel_oauth.event_mapping import ocsf_attributes  # noqa: PLC0415 nobody else needs its tables
+
+    return ocsf_attributes
+
+
 def _gates(settings: Settings) -> dict[Event, _Gate]:
     """Return the gates of the events that may leave at all."""
     least = SEVERITIES.get(settings.log_level)
@@ -253,22 +292,8 @@ def _fixed(event: Event, settings: Settings) -> dict[str, Any]:
     return {"event.name": event.name, v.EVENT_PRIORITY: event.priority, v.EVENT_RUNBOOK: link}
 
 
-def _tell_facts(event: Event, facts: Mapping[str, object], attributes: dict[str, Any]) -> None:
-    """Add what the facts of an operation say about an event."""
-    told = facts.get
-    for fact, name in event.named:
-        value = told(fact)
-        if value is not None and type(value) is not str:  # most are
-            value = _as_attribute(fact, value)
-        if value is not None and value != "":
-            attributes[name] = value
-    status = facts.get("http_status")
-    if isinstance(status, str) and status.isdecimal() and status != "0":
-        attributes[v.HTTP_STATUS_CODE] = int(status)
-    if not event.sampled:
-        case = CASES.get(str(facts.get("case")))
-        if case is not None and case.security is not None:
-            attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
+def _deciding(event: Event) -> Collection[str]:
+    return {fact for fact, _ in event.named if fact not in VARYING} | {"http_status", "case"}
 
 
 def _as_attribute(fact: str, value: object) -> object:

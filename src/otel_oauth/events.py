@@ -43,6 +43,14 @@ ATTRIBUTES: dict[str, str] = {
 }
 """Facts of an operation that become attributes of its events, and their names; digests are keyed and shortened."""
 
+VARYING = frozenset(
+    (
+        *("client_id", "code", "state", "family", "user"),
+        *("flow_seconds", "user_seconds", "machine_seconds", "remaining_lifetime", "count", "abandoned"),
+    )
+)
+"""Facts of which each event tells another value: digests, numbers, and the client, whose label may stand for an id."""
+
 COMMON = ("provider", "client_id", "grant_type", "endpoint", "operation", "error", "case", "server_address", "user")
 """The facts that every event carries, where they are known."""
 
@@ -312,15 +320,11 @@ class Seen(NamedTuple):
     :param facts: those of its operation, which must not change afterwards.
     :param context: whose span is the event's.
     :param seconds: how long the operation took.
-    :param error: the exception that left the operation.
-    :param request: the web framework's request, or a :class:`~otel_oauth.sources.Source`.
     """
 
     facts: Mapping[str, object]
     context: Context
     seconds: float | None = None
-    error: BaseException | None = None
-    request: object = None
 
 
 class Rule(NamedTuple):
@@ -375,7 +379,7 @@ class Occurrence:
     value: object = True
     succeeded: bool = False
 
-    def happened(self, facts: dict[str, object]) -> bool:
+    def happened(self, facts: Mapping[str, object]) -> bool:
         """Tell whether it happened in an operation with these facts."""
         if self.fact and facts.get(self.fact) != self.value:
             return False

@@ -1,9 +1,7 @@
 """How a plugin reaches into a library: a table of hooks, applied and taken back in one place.
 
 A hook is two pure functions of the plugin: ``begin`` translates the call's arguments into an operation,
-``after`` translates its result or exception into facts. Everything that must never go wrong stands here once:
-the same result object, the same exception object, sync and async, our own errors stopped, the original
-attribute restored.
+``after`` translates its result or exception into facts. The original attribute is restored at the end.
 """
 
 from __future__ import annotations
@@ -11,85 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
-from copy import deepcopy
-from dataclasses import dataclass
-from functools import partial, reduce
-from importlib import import_module
-from types import CoroutineType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from opentelemetry import context as otel_context
 
-from otel_oauth._entered import MANAGERS, observe_entry
-from otel_oauth.operation import Operation, innermost
+from otel_oauth._hooked import Call, Hook, in_place_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import ModuleType
+
     from otel_oauth.telemetry import Telemetry
 
+__all__ = ["Call", "Hook", "HookSet"]
+
 _log = logging.getLogger("otel_oauth")
-
-_SUPPRESSED = ("suppress_instrumentation", otel_context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001 the key that exporters set
-
-
-def _suppressed() -> bool:
-    context = otel_context.get_current()
-    return bool(context.get(_SUPPRESSED[0]) or context.get(_SUPPRESSED[1]))
-
-
-_GOING_ON = MANAGERS | {CoroutineType}
-"""The types of results whose call is not over yet."""
-
-
-class Call:
-    """One call of a hooked callable, as a plugin sees it.
-
-    :ivar instance: the object it was called on (the class for a class method).
-    :ivar hooks: the hook set that the hook belongs to, to adopt further classes.
-    :ivar operation: the operation that ``begin`` returned, or ``None``.
-    :ivar watched: set by a ``begin`` that returns ``None`` but wants to see how the call ends: it is part of
-        an operation around it.
-    :ivar note: whatever ``begin`` keeps for ``after``.
-    """
-
-    operation: Operation | None = None
-    watched = False
-    note: object = None
-
-    def __init__(self, hooks: HookSet, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ANN401 the library's
-        self.hooks = hooks
-        self.telemetry = hooks.telemetry
-        self.instance = instance
-        self.args = args
-        self.kwargs = kwargs
-
-    def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401 the library's
-        """Return an argument by position (``self`` not counted) or name."""
-        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
-
-
-Begin = Callable[[Call], "Operation | None"]
-After = Callable[[Call, Any, "BaseException | None"], None]
-Drive = Callable[[Call, AsyncGenerator[Any, Any]], AsyncGenerator[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Hook:
-    """One hooked callable.
-
-    :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a
-        ``begin`` the call has no operation of its own and is only watched.
-    :param after: gets the result, or ``None`` and the exception, before the operation ends.
-    :param optional: not every supported version of the library has it, so nothing is missing where it is absent.
-    :param drive: for a function that returns an asynchronous generator, instead of the others: an asynchronous
-        generator function that drives it, and yields, receives and raises the same. It guards what it does besides.
-    """
-
-    begin: Begin | None = None
-    after: After | None = None
-    optional: bool = False
-    drive: Drive | None = None
 
 
 class HookSet:
@@ -107,6 +41,7 @@ class HookSet:
         self._lock = threading.RLock()
         # Only where they are: an original may refer to its class, which must stay free to go.
         self._patches: list[tuple[weakref.ref[Any], str]] = []
+        self._made: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._undo: list[Callable[[], None]] = []
         self._adopted: weakref.WeakSet[type] = weakref.WeakSet()
         self.notes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
@@ -161,13 +96,17 @@ class HookSet:
     def _patch(self, owner: Any, attribute: str, hook: Hook) -> None:  # noqa: ANN401 a class or module of the library
         definer = self._definer(owner, attribute)
         original = definer.__dict__[attribute]
-        if isinstance(original, _ours) and original._self_hooks is self:  # noqa: SLF001 wrapt's place for a wrapper's own state
+        if self._is_ours(original):
             return
-        wrapper = _ours(original, self._wrapper(hook))
-        wrapper._self_hooks = self  # noqa: SLF001 as above
-        setattr(definer, attribute, wrapper)
+        ours = in_place_of(original, hook, self, method=isinstance(definer, type))
+        self._made[id(ours)] = ours
+        setattr(definer, attribute, ours)
         self._patches.append((weakref.ref(definer), attribute))
         self._attached += 1
+
+    def _is_ours(self, found: Any) -> bool:  # noqa: ANN401 an attribute of a class or module
+        """Tell whether this hook set made ``found``; what was made of it by somebody else only looks like it."""
+        return self._made.get(id(found)) is found
 
     def adopt(self, cls: type, table: Mapping[str, Hook]) -> None:
         """Patch the named methods of a class of the application, where they are defined, the first time it is seen.
@@ -203,7 +142,7 @@ class HookSet:
             for owner_ref, attribute in reversed(self._patches):
                 owner = owner_ref()
                 found = None if owner is None else owner.__dict__.get(attribute)
-                if isinstance(found, _ours) and found._self_hooks is self:  # noqa: SLF001 wrapt's place for a wrapper's own state
+                if found is not None and self._is_ours(found):
                     setattr(owner, attribute, found.__wrapped__)
             self._patches.clear()
             for undo in self._undo:
@@ -211,107 +150,3 @@ class HookSet:
             self._undo.clear()
             self._adopted = weakref.WeakSet()
         self.telemetry.hooks(self._library, attached=0, missing=0)
-
-    # Calling ------------------------------------------------------------------------------------------------
-
-    def _wrapper(self, hook: Hook) -> Callable[..., Any]:
-        begin, drive, after = hook.begin, hook.drive, hook.after
-        leave = self._leave
-
-        def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
-            if not self.active or (innermost() is None and _suppressed()):
-                return wrapped(*args, **kwargs)
-            call = Call(self, instance, args, kwargs)
-            if drive is not None:
-                return drive(call, wrapped(*args, **kwargs))
-            if begin is not None:
-                observed = False
-                try:
-                    operation = call.operation = begin(call)
-                    if operation is not None:
-                        operation.start()
-                    observed = operation is not None or call.watched
-                except Exception as error:  # noqa: BLE001 what Guard.run does, without the calls: each hook comes by here
-                    self.telemetry.guard.stopped("hook", error)
-                if not observed:
-                    return wrapped(*args, **kwargs)
-            try:
-                result = wrapped(*args, **kwargs)
-            except BaseException as error:
-                leave(call, after, None, error)
-                raise
-            if type(result) in _GOING_ON:
-                return self._going_on(call, after, result)
-            leave(call, after, result, None)
-            return result
-
-        return wrapper
-
-    def _going_on(self, call: Call, after: After | None, result: Any) -> Any:  # noqa: ANN401 the library's
-        operation = call.operation
-        if operation is not None:
-            operation.suspend()
-        if type(result) is CoroutineType:
-            return self._awaited(call, after, result)
-        if operation is None:
-            self._leave(call, after, result, None)
-        else:
-            observe_entry(result, operation.resume, partial(self._leave, call, after))
-        return result
-
-    async def _awaited(self, call: Call, after: After | None, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
-        if call.operation is not None:
-            call.operation.resume()
-        try:
-            result = await coroutine
-        except BaseException as error:
-            self._leave(call, after, None, error)
-            raise
-        self._leave(call, after, result, None)
-        return result
-
-    def _leave(self, call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
-        try:
-            try:
-                if after is not None:
-                    after(call, result, error)
-            finally:
-                if call.operation is not None:
-                    call.operation.end(error)
-        except Exception as ours:  # noqa: BLE001 as in the wrapper
-            self.telemetry.guard.stopped("hook", ours)
-
-
-def _named(module: str, path: str) -> Any:  # noqa: ANN401 whatever has that name
-    return reduce(getattr, path.split("."), import_module(module))
-
-
-class _bound(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # noqa: N801 generic for type checkers only; private
-    """A bound method of ours: wrapt's own cannot be copied or pickled, which the library's could before."""
-
-    def __copy__(self) -> _bound:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:  # noqa: ANN401 a method of the instance's copy
-        owner = getattr(self.__wrapped__, "__self__", None)
-        return self if owner is None else getattr(deepcopy(owner, memo), self.__name__)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 as pickle calls it
-        owner = getattr(self.__wrapped__, "__self__", None)
-        return (_named, (self.__module__, self.__qualname__)) if owner is None else (getattr, (owner, self.__name__))
-
-
-class _ours(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # noqa: N801 generic for type checkers only; private
-    """A wrapper of this product, told from other instrumentors' by its class; it copies and pickles like a function."""
-
-    __bound_function_wrapper__ = _bound
-    _self_hooks: HookSet | None = None
-
-    def __copy__(self) -> _ours:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _ours:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> str:  # noqa: ANN401 as pickle calls it
-        return str(self.__qualname__)

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from otel_oauth.ledger import Entry, Ledger, Sighting
 
 _MUTE_SECONDS = 3600.0
+_CODE = Kind.CODE
+_ISSUED, _REDEEMING, _REDEEMED, _ROTATED, _REVOKED, _DROPPED = Status  # to look one up there is a call in Python
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class CodePresented:
     """A presented authorization code and what the server did with it.
 
@@ -57,13 +59,13 @@ _PKCE = {
 def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case | None:  # noqa: PLR0911 a return for each row of the decision table
     """Judge a presented authorization code (RFC 6749 section 4.1.2, RFC 9700 section 4.5)."""
     entry = presented.sighting.entry
-    if entry is not None and entry.status == Status.ISSUED and not presented.found and not presented.accepted:
+    if entry is not None and entry.status == _ISSUED and not presented.found and not presented.accepted:
         # The other one of two simultaneous requests may have redeemed it since.
-        entry = ledger.look_again(presented.sighting, Kind.CODE).entry or entry
+        entry = ledger.look_again(presented.sighting, _CODE).entry or entry
     if entry is not None and presented.client_id:
         same = entry.owner == ledger.client_digest(presented.client_id)
         # In flight is provisional: for another client the code is not redeemed yet.
-        if entry.status == Status.REDEEMED or (same and entry.status == Status.REDEEMING):
+        if entry.status == _REDEEMED or (same and entry.status == _REDEEMING):
             return _code_replayed(entry, presented, race_window, same=same)
         if not same:
             return cases.CODE_OF_OTHER_CLIENT
@@ -81,7 +83,7 @@ def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case |
 def _code_replayed(entry: Entry, presented: CodePresented, race_window: float, *, same: bool) -> Case:
     if not same:
         return cases.CODE_REPLAYED_BY_OTHER_CLIENT
-    recent = entry.status == Status.REDEEMING or time.time() - entry.changed_at <= race_window
+    recent = entry.status == _REDEEMING or time.time() - entry.changed_at <= race_window
     return cases.CODE_DOUBLE_SUBMIT if presented.authenticated and recent else cases.CODE_REPLAYED
 
 
@@ -90,7 +92,7 @@ def challenge_method(sighting: Sighting) -> str:
     return "none" if sighting.entry is None else method_name(sighting.entry)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class RefreshPresented:
     """A presented refresh token and what the server did with it.
 
@@ -99,6 +101,7 @@ class RefreshPresented:
     :param found: the application's look-up returned the token; ``None`` if it was not asked.
     :param status: the HTTP status of the answer; 500 if an exception escaped.
     :param error: the RFC error code of the answer.
+    :param settled: what the ledger knew when it was told of the answer; looked up if it was not told yet.
     """
 
     sighting: Sighting | None = None
@@ -106,6 +109,7 @@ class RefreshPresented:
     found: bool | None = None
     status: int = 200
     error: str = ""
+    settled: Sighting | None = None
 
 
 def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> Case:  # noqa: PLR0911 a return for each row of the decision table
@@ -117,15 +121,15 @@ def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> 
     if sighting is None or presented.found is None:
         missing = presented.error == "invalid_request" and sighting is None
         return cases.REFRESH_MISSING if missing else cases.REFRESH_REFUSED
-    again = ledger.look_again(sighting)
+    again = presented.settled or ledger.look_again(sighting)
     entry = again.entry
     if entry is not None and presented.client_id:
         same = entry.owner == ledger.client_digest(presented.client_id)
-        lost = entry.status == Status.REDEEMING and same and not accepted and not presented.found
-        turned = entry.status == Status.ROTATED or lost
+        lost = entry.status == _REDEEMING and same and not accepted and not presented.found
+        turned = entry.status == _ROTATED or lost
         if turned:
             return _refresh_reused(sighting, again, race_window, same=same, accepted=accepted)
-        live = entry.status in (Status.ISSUED, Status.REDEEMING) and entry.expires_at > time.time()
+        live = entry.status in (_ISSUED, _REDEEMING) and entry.expires_at > time.time()
         if live and not same:
             return cases.REFRESH_OF_OTHER_CLIENT
     if accepted:
@@ -139,7 +143,7 @@ def _refresh_reused(before: Sighting, now: Sighting, race_window: float, *, same
     entry = now.entry
     if entry is None:
         return cases.REFRESH_UNKNOWN
-    in_flight = entry.status == Status.REDEEMING
+    in_flight = entry.status == _REDEEMING
     direct_parent = in_flight or entry.generation == now.family.newest - 1
     successor_seen = before.family.newest_presented and before.family.newest == now.family.newest
     recent = in_flight or time.time() - entry.changed_at <= race_window
@@ -150,7 +154,7 @@ def _refresh_reused(before: Sighting, now: Sighting, race_window: float, *, same
     return cases.REFRESH_REUSED
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class StatePresented:
     """A state that came back to a client whose session did not hold it, or held it past its time.
 
@@ -169,9 +173,9 @@ def state(presented: StatePresented) -> Case:
     entry = presented.sighting.entry
     if entry is None:
         return cases.STATE_UNKNOWN
-    if entry.status == Status.REDEEMED:
+    if entry.status == _REDEEMED:
         return cases.STATE_RELOADED if entry.peer == presented.code else cases.STATE_REPLAYED
-    if entry.status == Status.DROPPED:
+    if entry.status == _DROPPED:
         return cases.STATE_DROPPED
     if entry.expires_at <= time.time():
         return cases.STATE_EXPIRED

@@ -28,13 +28,13 @@ manual API):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from otel_oauth import catalogue as c
 from otel_oauth import events as e
 from otel_oauth.events import Occurrence
-from otel_oauth.moves import Fact, Move
+from otel_oauth.moves import Fact, Move, facts_of
 
 _PROVIDER = Fact("provider")
 _CLIENT = Fact("client_id")
@@ -64,6 +64,14 @@ class OperationKind:
     span: bool = True
     operation: str = ""
     occurrences: tuple[Occurrence, ...] = ()
+
+    reads: frozenset[str] = field(init=False, default=frozenset())
+    """The facts that decide which series move and which events there are."""
+
+    def __post_init__(self) -> None:
+        """Prepare what is read, at import time of the table."""
+        told = [occurrence.fact for occurrence in self.occurrences if occurrence.fact]
+        object.__setattr__(self, "reads", frozenset((*facts_of(self.moves), *told, "status")))
 
 
 _PROVIDER_MOVES = (

@@ -7,11 +7,14 @@ event's name from 1.35 on. Which one it is is found out once, by the logger's si
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import _logs, trace  # noqa: PLC2701 the Logs API has no other name
 from opentelemetry._logs import SeverityNumber  # noqa: PLC2701 as above
+
+from otel_oauth._sdk_attributes import put, record_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +86,24 @@ class LogsPipeline:
         self._emit(record)
 
 
+def _emit(logger: Any, record: dict[str, Any]) -> None:  # noqa: ANN401 a logger of any implementation
+    logger.emit(**record)
+
+
+def _emit_straight(logger: Any, made: Callable[[Any], Any], record: dict[str, Any]) -> None:  # noqa: ANN401 the SDK's
+    attributes = record.pop("attributes")
+    given = _logs.LogRecord(**record)
+    readable = made(given)
+    if put(given.attributes, attributes):
+        logger.emit(readable)
+    else:
+        logger.emit(**record, attributes=attributes)
+
+
 def _emitter(logger: Any) -> Callable[[dict[str, Any]], None]:  # noqa: ANN401 a logger of any version
     if "event_name" in inspect.signature(logger.emit).parameters:
-        return lambda record: logger.emit(**record)
+        made = record_maker(logger)
+        return partial(_emit, logger) if made is None else partial(_emit_straight, logger, made)
     record_class: Any = _logs.LogRecord
     common: dict[str, Any] = {}
     if type(logger).__module__.startswith("opentelemetry.sdk"):

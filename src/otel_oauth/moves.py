@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from otel_oauth.events import rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from otel_oauth.catalogue import Metric
     from otel_oauth.events import Rule
@@ -49,7 +49,7 @@ class Move:
             msg = f"{self.metric.name} has {len(self.metric.labels)} labels, the move gives {len(self.labels)}"
             raise ValueError(msg)
 
-        names = [part for part in self.labels if type(part) is Fact]
+        names = [str(part) for part in self.labels if type(part) is Fact]
         object.__setattr__(self, "counts", self.metric.kind == "counter")
         object.__setattr__(self, "rule", rule(self.metric))
         object.__setattr__(self, "literal", None if names else self.labels)
@@ -81,3 +81,12 @@ def _getter(names: Sequence[str]) -> Callable[[Mapping[str, object]], tuple[str,
         (name,) = names
         return lambda facts: (facts[name],)  # type: ignore[return-value]  # a fact that is a label is text
     return itemgetter(*names) if names else None
+
+
+def facts_of(moves: Iterable[Move]) -> Iterator[str]:
+    """Yield the names of the facts that decide whether and where these moves happen; not of the values they record."""
+    for move in moves:
+        if move.when is not None:
+            yield move.when
+        # As plain text, which a dict looks up in a third of the time.
+        yield from (str(part) for part in move.labels if type(part) is Fact)

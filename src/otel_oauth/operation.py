@@ -16,10 +16,12 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
 
 from otel_oauth import vocabulary as v
+from otel_oauth._sdk_attributes import of_span, put
 from otel_oauth.events import Seen
 from otel_oauth.ledger import SpanIds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from otel_oauth.events import Event
     from otel_oauth.kinds import OperationKind
     from otel_oauth.ledger import Entry
-    from otel_oauth.moves import Move
     from otel_oauth.telemetry import Telemetry
 
 _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", default=None)
@@ -37,29 +38,38 @@ _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", defa
 enter = _current.set
 """Make an operation the current one of this context; returns what :meth:`Operation.suspend` gives back."""
 
+leave = _current.reset
+"""Make the operation current again that was so before :data:`enter`, whose result it takes, in the same context."""
+
 innermost = _current.get
 """Return the innermost operation of this context, be it one that has just ended, or ``None``; no frame of ours."""
 
-_SPAN_KINDS = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}
+_SAMPLED = TraceFlags.SAMPLED
+_SERVER = SpanKind.SERVER
+_SPAN_KINDS = {"client": SpanKind.CLIENT, "server": _SERVER, "local": SpanKind.INTERNAL}
 
 
 def current_operation() -> Operation | None:
     """Return the innermost operation that is under way in this context, or ``None``."""
     operation = _current.get()
-    return operation if operation is None or not operation._ended else _living(operation)  # noqa: SLF001 as below
+    return operation if operation is None or not operation.ended else _living(operation)
 
 
 def operation_within(kind: OperationKind) -> Operation | None:
     """Return the innermost operation of ``kind`` that is under way in this context, or ``None``."""
-    operation = _current.get()
-    while operation is not None and (operation.kind is not kind or operation._ended):  # noqa: SLF001 as below
+    return nearest(_current.get(), kind)
+
+
+def nearest(operation: Operation | None, kind: OperationKind) -> Operation | None:
+    """Return the innermost operation of ``kind`` that is under way, ``operation`` itself or one around it."""
+    while operation is not None and (operation.kind is not kind or operation.ended):
         operation = operation.parent
     return operation
 
 
 def _living(operation: Operation | None) -> Operation | None:
     """Skip what has ended: a task or a copy of the context may outlive the operation that it was made in."""
-    while operation is not None and operation._ended:  # noqa: SLF001 the class is in this module
+    while operation is not None and operation.ended:
         operation = operation.parent
     return operation
 
@@ -73,6 +83,10 @@ class Operation:
     :ivar span: its span; a non-recording one where its kind has none.
     :ivar local: a place for the translator's own notes, never exported.
     :ivar ago: seconds that it had been under way when it was started: only its answer told that it was one.
+    :ivar ended: whether it is over.
+    :ivar context: the context with its span; ``None`` where its kind has none.
+    :ivar exemplar: the same if the span is sampled.
+    :ivar nested: seconds of the operations within it that have ended.
     :ivar request: the web framework's request that it answers, for the source address of its events; or an
         :class:`~otel_oauth.sources.Source`.
     """
@@ -85,12 +99,12 @@ class Operation:
     ago = 0.0
     parent: Operation | None = None
     span: Span = trace.INVALID_SPAN
-    _context: Context | None = None
-    _exemplar: Context | None = None
+    context: Context | None = None
+    exemplar: Context | None = None
     _attached: Token[Context] | None = None
     _entered: Token[Operation | None] | None = None
-    _ended = False
-    _nested = 0.0
+    ended = False
+    nested = 0.0
     _began = 0.0
     _left: tuple[float, int] | None = None
 
@@ -117,35 +131,39 @@ class Operation:
         if self._began:
             self.resume()
             return self
-        self.parent = current_operation()
+        parent = _current.get()
+        self.parent = parent if parent is None or not parent.ended else _living(parent)
         kind = self.kind
-        if kind.span or (self.telemetry.settings.storage_spans and kind.name == "storage"):
-            self.telemetry.guard.run("operation", self._start_span, kind)
+        if kind.span or (kind.name == "storage" and self.telemetry.settings.storage_spans):
+            self.telemetry.guard.run("operation", self._start_span)
         self.resume()
         self._began = perf_counter() - self.ago
         return self
 
-    def _start_span(self, kind: OperationKind) -> None:
+    def _start_span(self) -> None:
+        kind = self.kind
         side = _SPAN_KINDS[kind.side]
-        if side is SpanKind.SERVER and trace.get_current_span().get_span_context().is_valid:
+        if side is _SERVER and trace.get_current_span().get_span_context().is_valid:
             side = SpanKind.INTERNAL
-        name = f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}"
-        self.span = self.telemetry.tracer.start_span(
-            name,
+        self.span = span = self.telemetry.tracer.start_span(
+            self._span_name(),
             kind=side,
             start_time=time_ns() - int(self.ago * 1e9) if self.ago else None,
             record_exception=False,
             set_status_on_exception=False,
         )
-        self._context = trace.set_span_in_context(self.span)
-        if self.span.get_span_context().trace_flags.sampled:
-            self._exemplar = self._context
+        self.context = context = trace.set_span_in_context(span)
+        if span.get_span_context().trace_flags & _SAMPLED:
+            self.exemplar = context
+
+    def _span_name(self) -> str:
+        return f"oauth.{self.kind.name} {self.facts.get(self.kind.target, 'other')}"
 
     def resume(self) -> None:
         """Make this the current operation again, in the context that calls."""
         self._entered = _current.set(self)
-        if self._context is not None:
-            self._attached = otel_context.attach(self._context)
+        if self.context is not None:
+            self._attached = otel_context.attach(self.context)
 
     def suspend(self) -> None:
         """Give the context back as it was before; the operation goes on."""
@@ -167,7 +185,7 @@ class Operation:
         if self.deferred:
             self._left = perf_counter(), time_ns()
         else:
-            self.complete(error)
+            self._complete(perf_counter(), None, error)
 
     def complete(self, error: BaseException | None = None) -> None:
         """Record the operation and end its span, exactly once however often it is called."""
@@ -184,12 +202,9 @@ class Operation:
         return self._left[0] if self._left is not None else inf
 
     def _complete(self, now: float, ended_at: int | None, error: BaseException | None) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        self.telemetry.guard.run("operation", self._finish, now - self._began, error)
-        if self._context is not None:
-            self.telemetry.guard.run("operation", self.span.end, ended_at)
+        if not self.ended:
+            self.ended = True
+            self.telemetry.guard.run("operation", self._finish, now - self._began, ended_at, error)
 
     # Facts --------------------------------------------------------------------------------------------------
 
@@ -205,7 +220,7 @@ class Operation:
         self.kind = kind
         if kind.operation:
             self.facts["operation"] = kind.operation
-        self.span.update_name(f"oauth.{kind.name} {self.facts.get(kind.target, 'other')}")
+        self.span.update_name(self._span_name())
 
     def judge(self, case: Case | None) -> None:
         """Settle the case of this operation; of two verdicts the higher one stands."""
@@ -229,47 +244,51 @@ class Operation:
 
     # Recording ----------------------------------------------------------------------------------------------
 
-    def _finish(self, seconds: float, error: BaseException | None) -> None:
-        facts = self.facts
-        if self.case is not None:
-            facts.update(self.case.facts)
-            facts["case"] = self.case.name
+    def _finish(self, seconds: float, ended_at: int | None, error: BaseException | None) -> None:
+        try:
+            self._settle(error)
+            self._record(seconds, error)
+            if self.span.is_recording():
+                self._describe(error)
+        finally:
+            if self.context is not None:
+                self.span.end(ended_at)
+
+    def _settle(self, error: BaseException | None) -> None:
+        """Add what follows for the facts from the case and from how it ended."""
+        facts, case = self.facts, self.case
+        if case is not None:
+            facts.update(case.facts)
+            facts["case"] = case.name
         if error is not None:
             self._failed(error)
-        if self.kind.span or self._context is not None:
-            facts.setdefault("status", "success")
-            facts.setdefault("outcome", facts["status"])
-            facts.setdefault("initiated", facts["status"] == "success")
-        if self._nested and (self.kind.operation == "api" or self.kind.name == "storage"):
-            seconds = max(0.0, seconds - self._nested)
+        if self.kind.span or self.context is not None:
+            status = facts.setdefault("status", "success")
+            facts.setdefault("outcome", status)
+            facts.setdefault("initiated", status == "success")
+
+    def _record(self, seconds: float, error: BaseException | None) -> None:
+        """Move what kind and case move, and tell the events that they are."""
+        if self.nested and (self.kind.operation == "api" or self.kind.name == "storage"):
+            seconds = max(0.0, seconds - self.nested)
         if self.parent is not None:
-            self.parent._nested += seconds  # noqa: SLF001 the same class
-        self._record_all(seconds, error)
-        if self.span.is_recording():
-            self._describe(error)
+            self.parent.nested += seconds
+        plans, facts = self.telemetry.plans, self.facts
+        plan = plans.of(facts, self.kind, self.case)
+        plans.apply(plan, facts, seconds, self.exemplar if self.context is not None else self.sampled_context())
+        if plan.events:
+            self.tell(plan.events, seconds, error)
 
-    def _record_all(self, seconds: float, error: BaseException | None) -> None:
-        """Apply the moves of kind and case, and tell the events that they are."""
-        case, facts = self.case, self.facts
-        happened = self._apply(self.kind.moves if case is None else self.kind.moves + case.moves, seconds)
-        if case is not None and case.event is not None:
-            happened.append(case.event)
-        for occurrence in self.kind.occurrences:
-            if occurrence.happened(facts):
-                happened.append(occurrence.event)
-        if happened:
-            self._tell(happened, seconds, error)
-
-    def _tell(self, happened: list[Event], seconds: float, error: BaseException | None) -> None:
+    def tell(self, events: Iterable[Event], seconds: float, error: BaseException | None) -> None:
         """Give what happened to the log, with the context of this moment."""
         told_by: Operation | None = self
         while told_by is not None and told_by.request is None:
             told_by = told_by.parent
         request = None if told_by is None else told_by.request
-        context = self._surrounding_context()
-        seen = Seen(self.facts, context, seconds, error, request)
-        for event in happened:
-            self.telemetry.emission.happened(event, seen)
+        context = self.context if self.context is not None else self._surrounding_context()
+        seen = Seen(self.facts, context, seconds)
+        for event in events:
+            self.telemetry.emission.happened(event, seen, error, request)
 
     def _failed(self, error: BaseException) -> None:
         facts = self.facts
@@ -281,44 +300,20 @@ class Operation:
         facts["result"] = "error"
 
     def _surrounding_context(self) -> Context:
-        around: Operation | None = self
+        around = self.parent
         while around is not None:
-            if around._context is not None:  # noqa: SLF001 the same class
-                return around._context  # noqa: SLF001 as above
+            if around.context is not None:
+                return around.context
             around = around.parent
         return otel_context.get_current()
 
-    def _sampled_context(self) -> Context | None:
+    def sampled_context(self) -> Context | None:
         """Return the context whose span is to be the exemplar of what this operation records, if it is sampled."""
-        around = self if self._context is not None else self.parent
-        if around is not None and around._context is not None:  # noqa: SLF001 the same class
-            return around._exemplar  # noqa: SLF001 as above
+        around = self if self.context is not None else self.parent
+        if around is not None and around.context is not None:
+            return around.exemplar
         sampled = trace.get_current_span().get_span_context().trace_flags.sampled
         return otel_context.get_current() if sampled else None
-
-    def _apply(self, moves: tuple[Move, ...], seconds: float) -> list[Event]:
-        """Apply the moves whose condition holds, and return the events that they are."""
-        facts, telemetry, exemplar = self.facts, self.telemetry, self._sampled_context()
-        happened: list[Event] = []
-        add, known = telemetry.table.add, facts.get
-        for move in moves:
-            if move.when is not None and not known(move.when):
-                continue
-            key = move.literal
-            if key is None:
-                key = move.key(facts)
-            if move.counts:
-                add(move.metric, key, exemplar)
-                if move.rule is not None:
-                    event = move.rule.event(key)
-                    if event is not None:
-                        happened.append(event)
-                continue
-            value = seconds if move.value is None else facts.get(move.value, seconds if move.or_own else None)
-            if isinstance(value, (int, float)):
-                # Never negative: the start of a flow may come from another host's clock.
-                telemetry.record(move.metric, key, max(0.0, value), exemplar)
-        return happened
 
     def _describe(self, error: BaseException | None) -> None:
         facts, span = self.facts, self.span
@@ -337,7 +332,8 @@ class Operation:
             attributes[v.ERROR_TYPE] = self._error_type(error)
         if failed and (self.kind.side != "server" or answered >= v.SERVER_ERROR):
             span.set_status(StatusCode.ERROR)
-        span.set_attributes(attributes)  # type: ignore[arg-type]  # facts that are attributes are text, numbers or booleans
+        if not put(of_span(span), attributes):
+            span.set_attributes(attributes)  # type: ignore[arg-type]  # facts that are attributes are text, numbers or booleans
 
     def _error_type(self, error: BaseException | None) -> str:
         known = self.facts.get("error") or self.facts.get("provider_error")

@@ -202,7 +202,7 @@ def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Settings:
     """What can be configured; every field has a variable of its own (see :mod:`otel_oauth.environment_variables`)."""
 

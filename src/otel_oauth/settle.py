@@ -120,9 +120,9 @@ def issued(
     code: Sighting | None = None,
     parent: Sighting | None = None,
     rotated: bool = False,
-) -> None:
-    """Tell the ledger which tokens went out, and for which code or refresh token."""
-    operation.telemetry.ledger.granted(
+) -> Sighting | None:
+    """Tell the ledger which tokens went out, and for which code or refresh token; return what it knew of that one."""
+    return operation.telemetry.ledger.granted(
         tokens.client_id,
         tokens.access_token,
         expires_in=tokens.expires_in,
@@ -171,11 +171,13 @@ def refresh(
     :param replaced: the server took the presented token out of use; with a new one in the answer it was
         rotated.
     """
-    telemetry, facts = operation.telemetry, operation.facts
+    telemetry, facts, sighting = operation.telemetry, operation.facts, presented.sighting
     presented.status = status
+    if status < CLIENT_ERROR:
+        rotated = replaced and bool(tokens.refresh_token)
+        presented.settled = issued(operation, tokens, parent=sighting, rotated=rotated)
     case = judge.refresh(telemetry.ledger, presented, telemetry.settings.race_window)
     operation.judge(case)
-    sighting = presented.sighting
     if sighting is not None:
         facts["family"] = sighting.grant
     if case is cases.REFRESH_REUSED and sighting is not None:
@@ -184,7 +186,5 @@ def refresh(
     if status < CLIENT_ERROR:
         facts["refreshed"] = True
         facts["rotated"] = "true" if tokens.refresh_token else "false"
-        rotated = replaced and bool(tokens.refresh_token)
-        issued(operation, tokens, parent=sighting, rotated=rotated)
     elif presented.found and sighting is not None:
         telemetry.ledger.release(Kind.REFRESH, sighting)

@@ -25,12 +25,13 @@ from otel_oauth._version import __version__
 from otel_oauth.cells import Table
 from otel_oauth.client_label import ClientLabel
 from otel_oauth.counts import Counts
-from otel_oauth.durations import BOUND
+from otel_oauth.durations import Outlet
 from otel_oauth.emission import Emission
 from otel_oauth.events import PKCE_CLEANED, Seen
 from otel_oauth.ledger import Kind, Ledger, store_at
 from otel_oauth.logs_pipeline import LogsPipeline
 from otel_oauth.operation import Operation
+from otel_oauth.plans import Plans
 from otel_oauth.postponed import Postponed
 from otel_oauth.providers import provider_name
 from otel_oauth.recorder import Recorder
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.context import Context
-    from opentelemetry.metrics import Histogram, MeterProvider
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from otel_oauth.catalogue import Metric
@@ -93,11 +94,11 @@ class Telemetry:
         self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
         self._counts = Counts(self.guard)
         self._hooks: dict[tuple[str, str], int] = {}
-        self._histograms: dict[Metric, tuple[Histogram, float]] = {}
         self.postponed = Postponed()
         self.recorder = Recorder(self.guard, self._look)
         pipeline = LogsPipeline((SCOPE, __version__), logger_provider)
         self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
+        self.plans = Plans(self.table, self.emission.leaving)
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
         living.add(self)
 
@@ -140,18 +141,12 @@ class Telemetry:
                     **described,
                     explicit_bucket_boundaries_advisory=self.settings.buckets.get(metric.name, metric.buckets),
                 )
-                self._histograms[metric] = histogram, 1000.0 if metric.unit == "ms" else 1.0
+                scale = 1000.0 if metric.unit == "ms" else 1.0
+                self.table.outlets[metric] = Outlet(histogram, scale, self.recorder)
 
     def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
         """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
-        histogram, scale = self._histograms[metric]
-        series = self.table.durations(metric, key)
-        series.pending.append((seconds * scale, context))
-        if not series.queued:
-            series.queued = True
-            self.recorder.add(series.record, histogram)
-        elif len(series.pending) > BOUND:
-            series.record(histogram)
+        self.table.durations(metric, key).add(seconds, context)
 
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))

@@ -16,7 +16,8 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuth2Client
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2 import OAuth2Request
 
-from benchmarks.client_workloads import ANSWER, HttpxPlain, HttpxRefresh, RequestsRefresh
+from benchmarks.client_workloads import HttpxPlain, HttpxRefresh, RequestsRefresh
+from benchmarks.client_workloads import answer as token_answer
 from benchmarks.server import call
 from benchmarks.server_workloads import ClientCredentials, CodeExchange, Refresh
 from benchmarks.signals import Signals
@@ -58,7 +59,7 @@ def answer(request: httpx2.Request) -> httpx2.Response:
     if b"lost" in request.content:
         msg = "no such host"
         raise httpx2.ConnectError(msg, request=request)
-    return httpx2.Response(200, content=ANSWER, headers={"content-type": "application/json"})
+    return httpx2.Response(200, content=token_answer(), headers={"content-type": "application/json"})
 
 
 def gone(signals: Signals, references: list[weakref.ref[Any]]) -> list[Any]:

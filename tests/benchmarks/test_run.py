@@ -6,27 +6,41 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import load, parts, report
+from benchmarks import instructions, load, parts, report
 from benchmarks.budgets import BY_KEY
 from benchmarks.growth import POINTS
 from benchmarks.load import RATES, Load, Paced, measure_load, measure_paced
 from benchmarks.memory import measure_memory
 from benchmarks.results import Results, Row
 from benchmarks.rounds import Estimate, Measured
+from benchmarks.shares import SDK
+from benchmarks.tables import tables
+from benchmarks.workers import shares
 from otel_oauth.testing import OtlpReceiver
 
+PACED_TIMES = {"bare": 1e-3, "stock": 2e-3, "floor": 1.2e-3, "ours": 1.5e-3}
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def measured() -> Measured:
-    found = Measured(1, {"bare": [1e-4] * 5, "stock": [5e-4] * 5, "ours": [2e-4] * 5, "both": [4e-4] * 5})
+    times = {"bare": 1e-4, "stock": 5e-4, "floor": 1.5e-4, "ours": 2e-4, "both": 4e-4}
+    found = Measured(1, {name: [seconds] * 5 for name, seconds in times.items()})
     assert found.ratio("ours", "stock").value == pytest.approx(0.25)
     return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have budgets that nothing is proposed for."""
+    for key, budget in BY_KEY.items():
+        monkeypatch.setitem(BY_KEY, key, replace(budget, proposed=None, reason=""))
 
 
 def everything() -> Results:
@@ -36,13 +50,22 @@ def everything() -> Results:
         alone={"empty call": [5e-8, 4e-8, 6e-8], "counter ours": [5e-7, 4e-7, 6e-7]},
         attach=measured(),
         load=Load({name: {"answers a second": [100.0, 120.0], "p50 ms": [5.0, 7.0]} for name in ("ours", "bare")}),
-        paced=Paced({rate: {"bare": [1e-3] * 3, "stock": [2e-3] * 3, "ours": [1.5e-3] * 3} for rate in RATES}),
+        paced=Paced(
+            {
+                rate: {"bare": [1e-3] * 3, "stock": [2e-3] * 3, "floor": [1.2e-3] * 3, "ours": [1.5e-3] * 3}
+                for rate in RATES
+            }
+        ),
         memory={"host": {"megabytes": 3.0}, "memory": {"megabytes": 7.0}},
         growth={f"{name}, spans sampled": [(1, 1e-4), (10, 1e-4)] for name in POINTS},
-        instructions={"server_code": {"bare": 1000.0, "stock": 3000.0, "ours": 1500.0}},
+        instructions={"server_code": {"bare": 1e6, "stock": 3e6, "floor": 1.25e6, "ours": 1.5e6}},
+        shares={"server_code": {**dict.fromkeys(SDK, 0.0), "SDK: span": 0.25, "operation": 0.75}},
         left_out=["the ledger in Redis: redis-server is not installed"],
     )
-    results.add(Row("server_code", measured().ratio("ours", "stock"), "bare 100 us"))
+    floor = measured().ratio("floor", "stock")
+    results.add(
+        Row("server_code", measured().ratio("ours", "stock"), "bare 100 us", floor=floor, workload="server_code")
+    )
     results.add(Row("counter", Estimate(0.2, 0.19, 0.21)))
     results.add(Row("series", Estimate(0, 0, 0)))
     results.add(Row("attach", Estimate(0.05, 0.04, 0.06), pace=1.2))
@@ -54,11 +77,12 @@ def test_results_become_tables_plots_and_the_page(tmp_path: Path, monkeypatch: p
     report.write(tmp_path, everything(), described)
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     for line in (
-        "| 0.5 | 0.25 (0.25 to 0.25) | held | bare 100 us |",
-        "| 0.15 | 0.2 (0.19 to 0.21) | missed |  |",
-        "| 0 | 0 (0 to 0) | held |  |",
-        "| server_code | 100 | +400 | +100 | +300 |  |",
-        "| server_code | 1,000 | +2,000 | +500 | 0.25 |",
+        "| 0.5 | 0.25 (0.25 to 0.25) | 0.125 | 2.00 | held | bare 100 us |",
+        "| 0.15 | 0.2 (0.19 to 0.21) |  |  | missed |  |",
+        "| 0 | 0 (0 to 0) |  |  | held |  |",
+        "| server_code | 100 | +400 | +50 | +100 | +300 |",
+        "| server_code | 1,000 | +2,000.0 | +250.0 | +500.0 |  |  | 50 % | 0.25 | 2.00 |",
+        "| server_code | 25 | 0 | 0 | 0 | 75 |",
         "| counter ours | 0.50 | 10 |",
         "| ours | 110 | 6 |",
         "| ours | 5 (5 to 5) | 2.5 (2.5 to 2.5) |",
@@ -73,11 +97,16 @@ def test_results_become_tables_plots_and_the_page(tmp_path: Path, monkeypatch: p
     page.write_text(report.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr(report, "PAGE", page)
     monkeypatch.setattr(report, "REFERENCE", tmp_path / "reference.json")
-    for _ in range(2):
-        report.update_reference(everything(), tmp_path, described)
+    for run in ("whole", "full", "whole"):
+        report.update_page(run, everything(), tmp_path, described)
+    report.update_reference(everything())
     written = page.read_text(encoding="utf-8")
-    assert written.count("### Budgets") == 1
-    assert re.search(r"cores, load [\d.]+; Linux", written)
+    whole, full = (
+        written.partition(f"<!-- {run} run -->")[2].partition(f"<!-- end of the {run} run -->")[0]
+        for run in ("whole", "full")
+    )
+    assert whole.count("### Budgets") == full.count("### Budgets") == written.count("### Budgets") / 2 == 1
+    assert re.search(r"\d{4}-\d\d-\d\d: .*cores, load [\d.]+; Linux", whole)
     assert report.read_reference() == {
         "counter": [0.2, 0.19, 0.21, 0],
         "server_code": [0.25, 0.25, 0.25, 0],
@@ -86,8 +115,17 @@ def test_results_become_tables_plots_and_the_page(tmp_path: Path, monkeypatch: p
     }
 
 
+def test_a_proposal_is_told_with_its_floor_and_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    proposed = replace(BY_KEY["server_code"], proposed=0.8, reason="Span and record are needed.")
+    monkeypatch.setitem(BY_KEY, "server_code", proposed)
+    assert (
+        "- Span and record are needed.\n"
+        f"  - {proposed.title}: the floor is 0.12, 25 % of what ours adds are calls of the SDK\n"
+    ) in tables(everything())
+
+
 def test_the_whole_run_measures_every_budget_and_the_short_one_those_that_take_no_long_time(tmp_path: Path) -> None:
-    whole = parts.whole(tmp_path, flows=1, counted=True)
+    whole = parts.whole(tmp_path)
     assert sorted(key for part in whole for key in part.keys) == sorted(BY_KEY)
     left = {"async_refresh", "cpu_100", "cpu_50", "memory", "memory_process", "series"}
     assert {key for part in parts.quick() for key in part.keys} == set(BY_KEY) - left
@@ -146,10 +184,27 @@ def test_pyperf_measures_the_steps_alone(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(median > 0 for median, _, _ in found.values())
 
 
+@pytest.mark.parametrize("arguments", [["--quick", "--update-reference"], ["--quick", "--full"]])
+def test_runs_that_are_no_reference_or_do_not_go_together_are_refused(arguments: list[str]) -> None:
+    ended = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert ended.returncode == 2
+
+
+def test_the_profile_divides_what_ours_adds() -> None:
+    found = shares("httpx_refresh")
+    assert sum(found.values()) == pytest.approx(1)
+    assert all(found[group] > 0 for group in ("SDK: span", "SDK: log record", "hooks, plugin", "operation", "events"))
+
+
+@pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
+def test_instructions_are_counted() -> None:
+    assert instructions.count("httpx_plain", "floor") > 1e5
+
+
 def test_the_command_explains_itself() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

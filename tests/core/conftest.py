@@ -15,7 +15,8 @@ from redis_server import BINARY, MISSING, RedisServer
 
 from otel_oauth import settings as settings_module
 from otel_oauth.catalogue import BY_NAME
-from otel_oauth.ledger import HostStore, Kind, Ledger, MemoryStore
+from otel_oauth.ledger import Kind, Ledger, MemoryStore
+from otel_oauth.ledger._host import HostStore
 from otel_oauth.ledger._redis import RedisStore
 from otel_oauth.settings import Settings
 from otel_oauth.telemetry import Telemetry

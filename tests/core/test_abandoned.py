@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import otel_oauth
-from otel_oauth.ledger import HostStore, Ledger, MemoryStore
+from otel_oauth.ledger import Ledger, MemoryStore
+from otel_oauth.ledger._host import HostStore
 from otel_oauth.testing import Capture
 
 if TYPE_CHECKING:

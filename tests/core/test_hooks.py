@@ -15,9 +15,11 @@ import textwrap
 import threading
 import warnings
 import weakref
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import wrapt
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_oauth import kinds
@@ -254,6 +256,42 @@ def test_an_asynchronous_function_stays_one_for_who_asks(attach: Callable[..., A
     assert (module.Base.call.__name__, module.Base.call.__doc__) == ("call", "Documented.")
     assert str(inspect.signature(module.Base().call)) == "(first=None, *, second=None)"
     assert functools.partial(module.Base().call, "a")() is module.RESULT
+
+
+def test_in_the_place_of_a_function_stands_a_function(attach: Callable[..., Any]) -> None:
+    module, _ = attach("Base.call", "Base.acall", "function")
+    for hooked in (module.Base.__dict__["call"], module.Base.__dict__["acall"], module.function):
+        assert type(hooked) is type(hooked.__wrapped__) is FunctionType
+    assert type(module.Base().call) is MethodType
+
+
+@pytest.mark.parametrize("path", ["call", "acall"])
+def test_a_call_without_an_instance_fails_as_before(
+    attach: Callable[..., Any], counted: Callable[[], float], path: str
+) -> None:
+    module, _ = attach(f"Base.{path}")
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'self'"):
+        asyncio.run(module.Base.acall()) if path == "acall" else module.Base.call()
+    assert counted() == 0
+
+
+def test_what_somebody_else_has_wrapped_is_bound_as_before(
+    attach: Callable[..., Any], library: Any, counted: Callable[[], float]
+) -> None:
+    base = importlib.import_module(library).Base
+    seen = []
+
+    def theirs(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        seen.append((instance, args))
+        return wrapped(*args, **kwargs)
+
+    base.call = before = wrapt.FunctionWrapper(base.__dict__["call"], theirs)
+    module, hooks = attach("Base.call")
+    first, second = base(), base()
+    assert first.call("a") is base.call(second, "b") is module.RESULT
+    assert (seen, counted()) == ([(first, ("a",)), (second, ("b",))], 2)
+    hooks.detach()
+    assert base.__dict__["call"] is before
 
 
 # Errors of ours -------------------------------------------------------------------------------------------------------
@@ -526,6 +564,7 @@ def test_a_wrapper_of_somebody_else_on_top_of_ours_stays(
     module, hooks = attach("Base.call")
     ours = module.Base.__dict__["call"]
 
+    @functools.wraps(ours)
     def theirs(self: Any, *args: Any, **kwargs: Any) -> Any:
         return ours(self, *args, **kwargs)
 

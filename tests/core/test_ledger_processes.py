@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otel_oauth.ledger import HostStore, Kind, Ledger, StoreError, private_directory, sweep
+from otel_oauth.ledger import Kind, Ledger, StoreError, private_directory, sweep
 from otel_oauth.ledger import _fallback as fallback_module
 from otel_oauth.ledger import _host as host_module
+from otel_oauth.ledger._host import HostStore
 from otel_oauth.settings import Settings
 from otel_oauth.telemetry import Telemetry
 
@@ -30,7 +31,8 @@ WORKER = textwrap.dedent("""
     import json, os, signal, sys
     from pathlib import Path
     from otel_oauth import judge
-    from otel_oauth.ledger import HostStore, Ledger
+    from otel_oauth.ledger import Ledger
+    from otel_oauth.ledger._host import HostStore
 
     ledger = Ledger(HostStore(Path(sys.argv[1])))
 
@@ -231,6 +233,38 @@ def test_the_ledger_survives_a_restart(path: Any) -> None:
     second.close()
 
 
+def test_records_of_another_layout_are_forgotten_without_a_word(path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    first = HostStore(path)
+    other = first._env.open_db(b"CODE")
+    with first._env.begin(write=True) as txn:
+        txn.put(b"d" * 16, b"of another layout", db=other)
+    first.close()
+    ledger = Ledger(HostStore(path))
+    ledger.issue_code("code", "client")
+    assert (ledger.shared, ledger.count(Kind.CODE)) == (1, 1)
+    store = ledger._store.current
+    with store._env.begin() as txn:
+        assert txn.stat(store._env.open_db(b"CODE", txn=txn, create=False))["entries"] == 0
+    ledger.close()
+    again = Ledger(HostStore(path))
+    assert again.sight_code("code").entry is not None
+    again.close()
+    assert caplog.records == []
+
+
+def test_a_place_in_the_order_of_expiry_without_a_record_goes_at_its_time(path: Any, clock: Any) -> None:
+    ledger = Ledger(HostStore(path))
+    ledger.issue_code("code", "client", lifetime=10)
+    store = ledger._store.current
+    with store._env.begin(write=True) as txn:
+        txn.delete(ledger.digest(b"code", "code"), db=store._tables[Kind.FLOW])
+    clock.pass_(11)
+    ledger.purge()
+    with store._env.begin() as txn:
+        assert txn.stat(store._expiry)["entries"] == 1  # the code's
+    ledger.close()
+
+
 def test_this_process_opens_a_directory_once(path: Any) -> None:
     store = HostStore.at(path)
     assert HostStore.at(path) is store
@@ -413,7 +447,8 @@ def test_a_full_ledger_goes_on_in_memory_with_its_own_bound(
 DISK_FULL = textwrap.dedent("""
     import logging, resource, sys
     from pathlib import Path
-    from otel_oauth.ledger import HostStore, Kind, Ledger
+    from otel_oauth.ledger import Kind, Ledger
+    from otel_oauth.ledger._host import HostStore
 
     logging.basicConfig(format="%(message)s", stream=sys.stdout)
     ledger = Ledger(HostStore(Path(sys.argv[1])))
@@ -454,7 +489,9 @@ def test_a_damaged_record_means_memory_not_an_error_at_each_request(
     recording = record(ledger=f"host:{path}")
     ledger = recording.telemetry.ledger
     digest = ledger.digest(b"code", "code")
-    ledger._store.transact(lambda txn: txn.put(Kind.CODE, digest, b"of another version", time.time() + 60))
+    store = ledger._store.current
+    with store._env.begin(write=True) as txn:
+        txn.put(digest, b"of another version", db=store._tables[Kind.CODE])
     assert ledger.sight_code("code").entry is None
     lost(recording, caplog, "a record of the ledger is damaged or of another version")
 

@@ -187,7 +187,7 @@ def test_no_raw_value_is_in_redis_and_all_of_it_expires(server: RedisServer, cap
     ledger.issue_state(s["state"], verifier=True)
     ledger.first(s["client"] + s["state"], 60)
     content = server.dump()
-    assert b"otel-oauth:1:{service}:code:" + ledger.digest(b"code", s["code"]).hex().encode() in content
+    assert b"otel-oauth:2:{service}:code:" + ledger.digest(b"code", s["code"]).hex().encode() in content
     assert [name for name, secret in s.items() if secret.encode() in content or secret[:9].encode() in content] == []
     names = list(server.client.scan_iter())
     assert len(names) > 12

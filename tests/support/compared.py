@@ -146,10 +146,11 @@ def _member(found: Any, name: str) -> Any:
             inspect.ismethod(got),
             inspect.iscoroutinefunction(got),
             _tried(lambda: str(inspect.signature(got))),
-            _tried(lambda: inspect.getsourcefile(got)),
+            _tried(lambda: inspect.getsource(got)),
+            _tried(lambda: inspect.getsourcefile(inspect.unwrap(got))),
             _tried(lambda: hash(got) == hash(getattr(found, name))),
             _tried(lambda: getattr(got, "__self__", None) is found),
-            sorted(vars(got)) if hasattr(got, "__dict__") else None,
+            sorted({*vars(got)} - {"__wrapped__"}) if hasattr(got, "__dict__") else None,  # what `functools.wraps` adds
         ]
     return told
 

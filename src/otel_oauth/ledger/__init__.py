@@ -7,10 +7,10 @@ stands on small stores: memory (one process), host (LMDB, the workers of one hos
 (the workers of several hosts).
 """
 
-from otel_oauth.ledger._base import FamilyView, Sighting, SpanIds
-from otel_oauth.ledger._entry import Entry, Kind, Status
+from otel_oauth.ledger._base import Sighting, SpanIds
+from otel_oauth.ledger._directory import private_directory, sweep
+from otel_oauth.ledger._entry import Entry, Family, Kind, Status
 from otel_oauth.ledger._grants import UNKNOWN_LIFETIME, method_name
-from otel_oauth.ledger._host import HostStore, private_directory, sweep
 from otel_oauth.ledger._ledger import Ledger
 from otel_oauth.ledger._memory import MemoryStore
 from otel_oauth.ledger._place import service_directory, store_at
@@ -19,8 +19,7 @@ from otel_oauth.ledger._store import Store, StoreAwayError, StoreError, Transact
 __all__ = [
     "UNKNOWN_LIFETIME",
     "Entry",
-    "FamilyView",
-    "HostStore",
+    "Family",
     "Kind",
     "Ledger",
     "MemoryStore",

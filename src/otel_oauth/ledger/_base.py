@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_oauth._seen import SEEN
-from otel_oauth.ledger._entry import PARTITION, Entry, Kind, Status
+from otel_oauth.ledger._entry import (
+    AUTHORIZATION,
+    CLIENT,
+    FLOW,
+    ISSUED,
+    NO_DIGEST,
+    PARTITION,
+    PKCE,
+    REDEEMING,
+    Entry,
+    Family,
+    Mark,
+)
 from otel_oauth.ledger._fallback import Fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_oauth.ledger._entry import Kind
     from otel_oauth.ledger._store import Store, Transaction
-
-T = TypeVar("T")
 
 _SECRETS = {b"code": "code", b"token": "token", b"state": "state"}
 """What is a secret itself, of the kinds of values: redaction finds it by its value from now on."""
@@ -31,13 +41,7 @@ _CLIENT_LIFETIME = 30 * 24 * 3600.0
 _CLIENT_RENEWAL = 24 * 3600.0
 _FLIGHT_SECONDS = 60.0
 
-
-class FamilyView(NamedTuple):
-    """What is remembered of a grant: its newest generation, whether that was presented, the last critical verdict."""
-
-    newest: int = 0
-    newest_presented: bool = False
-    critical_at: float = 0.0
+NO_FAMILY = Family()
 
 
 class Sighting(NamedTuple):
@@ -45,7 +49,7 @@ class Sighting(NamedTuple):
 
     digest: bytes
     entry: Entry | None = None
-    family: FamilyView = FamilyView()
+    family: Family = NO_FAMILY
 
     @property
     def grant(self) -> bytes:
@@ -64,9 +68,9 @@ NO_SPAN = SpanIds()
 
 
 def still_in_flight(entry: Entry) -> Entry:
-    """Return the record as it counts now: a redemption still open after a minute was given up (its worker died)."""
-    if entry.status == Status.REDEEMING and time.time() - entry.changed_at > _FLIGHT_SECONDS:
-        return entry._replace(status=Status.ISSUED, changed_at=0.0)
+    """Return a record that is being redeemed as it counts now: after a minute it was given up (its worker died)."""
+    if time.time() - entry.changed_at > _FLIGHT_SECONDS:
+        return entry.turned(ISSUED, 0.0)
     return entry
 
 
@@ -86,6 +90,7 @@ class LedgerBase:
         self._refresh_lifetime = refresh_lifetime
         self._clients: dict[bytes, float] = {}
         self._digests: dict[tuple[bytes, str], bytes] = {}
+        self._keyed: tuple[bytes, dict[bytes, blake2b]] = b"", {}
         self._ran_out: list[bytes] = []
 
     def _lost(self) -> None:
@@ -100,8 +105,15 @@ class LedgerBase:
 
     def digest(self, space: bytes, value: str) -> bytes:
         """Return the keyed digest of ``value`` (16 bytes); ``space`` keeps kinds of values apart."""
-        key = self._store.current.key
-        digest = blake2b(value.encode("utf-8", "surrogatepass"), key=key, digest_size=16, person=space).digest()
+        key, keyed = self._keyed
+        if key is not self._store.current.key:
+            self._keyed = key, keyed = self._store.current.key, {}
+        if space not in keyed:
+            keyed[space] = blake2b(key=key, digest_size=16, person=space)
+        # The copy of one that took the key in is made in a third of the time of a new one.
+        hashed = keyed[space].copy()
+        hashed.update(value.encode("utf-8", "surrogatepass"))
+        digest = hashed.digest()
         if SEEN.active and space in _SECRETS:
             SEEN.key = key
             SEEN.learn(_SECRETS[space], value, digest)
@@ -121,16 +133,9 @@ class LedgerBase:
 
     # The store ----------------------------------------------------------------------------------------------
 
-    def _transact(self, change: Callable[[Transaction], T]) -> T:
-        return self._store.transact(change)
-
     def _get(self, kind: Kind, digest: bytes) -> Entry | None:
-        found = self._store.get(kind, digest)
-        try:
-            return None if found is None else still_in_flight(Entry.unpack(found))
-        except struct.error as error:
-            self._store.damaged(error)
-            return None
+        entry: Entry | None = self._store.get(kind, digest)
+        return still_in_flight(entry) if entry is not None and entry.status == REDEEMING else entry
 
     def recover(self) -> None:
         """Go back to a store that was away, if it is there again; called where no request waits."""
@@ -148,13 +153,13 @@ class LedgerBase:
             self._clients.clear()
         self._clients[digest] = now + _CLIENT_RENEWAL
         until = now + _CLIENT_LIFETIME
-        self._transact(lambda txn: txn.put(Kind.CLIENT, digest, b"", until))
+        self._store.transact(lambda txn: txn.put(CLIENT, digest, Mark(until)))
 
     def forget_client(self, client_id: str) -> None:
         """Forget a client that was deleted."""
         digest = self.client_digest(client_id)
         self._clients.pop(digest, None)
-        self._transact(lambda txn: txn.delete(Kind.CLIENT, digest))
+        self._store.transact(lambda txn: txn.delete(CLIENT, digest))
 
     def first(self, value: str, seconds: float) -> bool:
         """Tell whether ``value`` (joined parameters of an authorization) is seen the first time within ``seconds``."""
@@ -162,20 +167,21 @@ class LedgerBase:
         now = time.time()
 
         def change(txn: Transaction) -> bool:
-            found = txn.get(Kind.AUTHORIZATION, digest)
-            if found is not None and Entry.unpack(found).expires_at > now:
+            found = txn.get(AUTHORIZATION, digest)
+            if found is not None and found.kept_until > now:
                 return False
-            txn.put(Kind.AUTHORIZATION, digest, Entry(issued_at=now, expires_at=now + seconds).pack(), now + seconds)
+            txn.put(AUTHORIZATION, digest, Mark(now + seconds))
             return True
 
-        return self._transact(change)
+        return self._store.transact(change)
 
     def purge(self) -> int:
         """Drop what expired; return how many pending PKCE states were among it (each counted by one process only)."""
         self._store.recover()
         gone = self._store.use(lambda store: store.purge(time.time()))
-        self._ran_out = [record for kind, record in gone if kind is Kind.FLOW and record]
-        return sum(kind is Kind.PKCE for kind, _ in gone)
+        flows = [record for kind, record in gone if kind is FLOW and record is not None]
+        self._ran_out = [flow.digest for flow in flows if flow.digest != NO_DIGEST]
+        return sum(kind is PKCE for kind, _ in gone)
 
     def count(self, kind: Kind) -> int:
         """Return the number of live records of ``kind``, as of the last :meth:`purge`."""
@@ -203,10 +209,7 @@ class LedgerBase:
         self._store.close()
 
 
-def kept_until(kind: Kind, entry: Entry) -> float:
-    """Return until when a record of this kind is kept."""
-    if kind is Kind.CODE:
-        return entry.issued_at + MEMORY_SECONDS
-    if kind is Kind.STATE:
-        return entry.expires_at + MEMORY_SECONDS
-    return entry.expires_at
+def end_flow(txn: Transaction, digest: bytes) -> bool:
+    """Forget that a login is pending; tell whether its PKCE state was."""
+    flow: Mark | None = txn.delete(FLOW, digest)
+    return flow is not None and flow.verifier

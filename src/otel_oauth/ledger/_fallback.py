@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_oauth.ledger._entry import Kind
 from otel_oauth.ledger._memory import MemoryStore
@@ -70,12 +70,12 @@ class Fallback:
             self._lose(store, error)
         return self.transact(change)
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
         """Return a record from the store in force; see :class:`Store`."""
         store = self.current
         try:
             return store.get(kind, digest)
-        except StoreError as error:
+        except (StoreError, struct.error) as error:
             self._lose(store, error)
         return self.current.get(kind, digest)
 
@@ -84,15 +84,9 @@ class Fallback:
         store = self.current
         try:
             return act(store)
-        except StoreError as error:
+        except (StoreError, struct.error) as error:
             self._lose(store, error)
         return act(self.current)
-
-    def damaged(self, error: struct.error) -> None:
-        """Give the store up for good: it returned a record that is none."""
-        store = self.current
-        if store.shared:
-            self._lose(store, error)
 
     def _lose(self, store: Store, error: StoreError | struct.error) -> None:
         if store.shared == 0:

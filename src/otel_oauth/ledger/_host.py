@@ -2,23 +2,24 @@
 
 The directory is 0700 and its files 0600; they hold keyed digests and times only. Writes are not synced to
 disk: after a power failure the ledger may be empty, which is what a restart without it would be.
+
+Each kind has a table of its packed records. One more table, in the order of expiry, holds the key of each record, and
+beside the tables stands how many records are counted as another kind (``COUNTED``).
 """
 
 from __future__ import annotations
 
+import math
 import os
-import re
-import shutil
-import stat
-import struct
 import threading
-import time
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from struct import Struct
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import lmdb
 
-from otel_oauth.ledger._entry import Kind
+from otel_oauth.ledger._directory import private_directory
+from otel_oauth.ledger._entry import COUNTED, Kind, counted_as, packed, unpacked
 from otel_oauth.ledger._store import StoreError, Transaction
 from otel_oauth.ledger._turn import Turn
 
@@ -28,37 +29,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_EXPIRY = struct.Struct(">Q")
+_TIME = Struct(">d")
+_NUMBER = Struct(">q")
+_LAYOUT = b" 2"
+"""Stands behind the name of each table: tables of another layout are emptied, and no process stumbles over them."""
+
+_COUNT = b" count" + _LAYOUT
+_BESIDES = {besides for besides, _ in COUNTED.values()}
+_PREFIX = [bytes([kind]) for kind in Kind]
+_FOREVER = b"\xff" * 8
 _MAP_SIZE = 512 * 1024 * 1024
 _FILES = ("data.mdb", "lock.mdb", "key")
-_STALE_SECONDS = 30 * 24 * 3600.0
 _KEY_BYTES = 32
-_OWN_NAME = re.compile("[0-9a-f]{16}")
-
 
 _access = threading.RLock()
 """Held for each use of LMDB and while this process forks: a child that inherits another thread's transaction hangs."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_access.acquire, after_in_parent=_access.release, after_in_child=_access.release)
-
-
-def private_directory(path: Path) -> Path:
-    """Create ``path`` with mode 0700, or check that it is a directory of this user that nobody else can enter.
-
-    :raises StoreError: if it is a link, belongs to somebody else or is open to others.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-    except OSError as error:
-        msg = f"the ledger's directory cannot be made ({error.strerror})"
-        raise StoreError(msg) from None
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        msg = "the ledger's directory is not private to this user (it must be a directory of mode 0700)"
-        raise StoreError(msg)
-    return path
 
 
 def _host_key(path: Path) -> bytes:
@@ -79,20 +67,6 @@ def _host_key(path: Path) -> bytes:
         msg = "the ledger's key file is damaged"
         raise StoreError(msg)
     return key
-
-
-def sweep(root: Path, keep: Path) -> None:
-    """Remove the ledgers below this product's own ``root`` that no process has written to for 30 days."""
-    try:
-        for directory in root.iterdir():
-            files = [directory / "data.mdb", directory / "key"]
-            if directory != keep and _OWN_NAME.fullmatch(directory.name) and all(file.exists() for file in files):
-                used = max(file.stat().st_mtime for file in files)
-                if time.time() - used > _STALE_SECONDS:
-                    shutil.rmtree(directory, ignore_errors=True)
-    except OSError:
-        # Another worker sweeps at the same time; what it leaves goes at the next start.
-        return
 
 
 class HostStore:
@@ -128,7 +102,7 @@ class HostStore:
             self._env = lmdb.open(
                 os.fspath(self._path),
                 map_size=_MAP_SIZE,
-                max_dbs=len(Kind) + 1,
+                max_dbs=2 * (len(Kind) + 1),
                 max_readers=1024,
                 mode=0o600,
                 metasync=False,
@@ -136,8 +110,9 @@ class HostStore:
                 readahead=False,
             )
             self._env.reader_check()
-            self._expiry = self._env.open_db(b"expiry")
-            self._dbs = {kind: self._env.open_db(kind.name.encode()) for kind in Kind}
+            self._empty_other_layouts()
+            self._expiry = self._env.open_db(b"expiry" + _LAYOUT)
+            self._tables = [self._env.open_db(kind.name.encode() + _LAYOUT) for kind in Kind]
             self._files = self._identities()
             self._turn = Turn(self._path / "key")
             self._pid = os.getpid()
@@ -145,14 +120,24 @@ class HostStore:
             msg = f"the host ledger cannot be opened ({type(error).__name__})"
             raise StoreError(msg) from None
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+    def _empty_other_layouts(self) -> None:
+        with self._env.begin() as txn, txn.cursor() as cursor:
+            names = [bytes(name) for name in cursor.iternext(values=False)]
+        others = [name for name in names if not name.endswith(_LAYOUT)]
+        tables = [self._env.open_db(name) for name in others]
+        if tables:
+            with self._env.begin(write=True) as txn:
+                for table in tables:
+                    txn.drop(table, delete=False)
+
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
         """Return one record; see :class:`Store`."""
         try:
-            with _access, self._env.begin(db=self._dbs[kind]) as txn:
+            with _access, self._env.begin(db=self._tables[kind]) as txn:
                 found = txn.get(digest)
         except lmdb.Error as error:
             raise _failed(error) from None
-        return None if found is None else found[8:]
+        return None if found is None else unpacked(kind, found)
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` in one write transaction; see :class:`Store`."""
@@ -164,7 +149,11 @@ class HostStore:
             with self._turn, _access, self._env.begin(write=True) as txn:
                 self._writer = me
                 try:
-                    return change(_HostTransaction(self, txn))
+                    transaction = _HostTransaction(txn, self._tables, self._expiry, self.size)
+                    result = change(transaction)
+                    transaction.count()
+                    self._evicted.update(transaction.evicted)
+                    return result
                 finally:
                     self._writer = 0
         except lmdb.Error as error:
@@ -174,21 +163,21 @@ class HostStore:
         """Return the number of records; see :class:`Store`."""
         try:
             with _access, self._env.begin() as txn:
-                return int(txn.stat(self._dbs[kind])["entries"])
+                if kind in _BESIDES:
+                    return _number(txn, kind)
+                return int(txn.stat(self._tables[kind])["entries"])
         except lmdb.Error as error:
             raise _failed(error) from None
 
-    def purge(self, now: float) -> list[tuple[Kind, bytes]]:
+    def purge(self, now: float) -> list[tuple[Kind, Any]]:
         """Remove what expired; see :class:`Store`."""
         self._check_files()
-        limit = _EXPIRY.pack(max(0, int(now * 1e6)))
+        limit = _TIME.pack(max(0.0, now))
 
-        def remove(transaction: Transaction) -> list[tuple[Kind, bytes]]:
-            txn = transaction._txn  # type: ignore[attr-defined]  # noqa: SLF001 our own transaction, one call above
-            gone: list[tuple[Kind, bytes]] = []
-            for kind in Kind:
-                gone.extend(self._purge_kind(txn, kind, limit))
-            return gone
+        def remove(transaction: Transaction) -> list[tuple[Kind, Any]]:
+            expire = transaction.expire  # type: ignore[attr-defined]  # it is our own, one call above
+            expired = ((kind, record) for kind in Kind for record in expire(kind, limit, most=math.inf))
+            return [(each, record) for kind, record in expired for each in counted_as(kind, record)]
 
         return self.transact(remove)
 
@@ -207,21 +196,6 @@ class HostStore:
         if not same:
             msg = "the ledger's directory was removed"
             raise StoreError(msg)
-
-    def _purge_kind(self, txn: lmdb.Transaction, kind: Kind, limit: bytes) -> list[tuple[Kind, bytes]]:
-        prefix = bytes([kind])
-        gone: list[tuple[Kind, bytes]] = []
-        with txn.cursor(self._expiry) as cursor:
-            found = cursor.set_range(prefix)
-            while found:
-                key = bytes(cursor.key())
-                if key[:1] != prefix or key[1:9] > limit:
-                    break
-                record = txn.pop(key[9:], db=self._dbs[kind])
-                if record is not None:
-                    gone.append((kind, bytes(record[8:])))
-                found = cursor.delete()
-        return gone
 
     def evictions(self) -> dict[Kind, int]:
         """Return and reset the evictions of this process; see :class:`Store`."""
@@ -252,46 +226,79 @@ def _failed(error: lmdb.Error) -> StoreError:
     return StoreError(f"the host ledger failed ({type(error).__name__})")
 
 
+def _number(txn: lmdb.Transaction, kind: Kind) -> int:
+    found = txn.get(kind.name.encode() + _COUNT)
+    return 0 if found is None else int(_NUMBER.unpack(found)[0])
+
+
 class _HostTransaction:
-    """A write transaction that keeps the expiry index in step."""
+    """A write transaction that keeps the order of expiry and the counts in step.
 
-    __slots__ = ("_store", "_txn")
+    :ivar evicted: the records that made room for others, by the kinds that they counted as.
+    """
 
-    def __init__(self, store: HostStore, txn: lmdb.Transaction) -> None:
-        self._store = store
+    __slots__ = ("_expiry", "_more", "_size", "_tables", "_txn", "evicted")
+
+    def __init__(self, txn: lmdb.Transaction, tables: list[Any], expiry: Any, size: int) -> None:  # noqa: ANN401 lmdb does not say what a table is
         self._txn = txn
+        self._tables = tables
+        self._expiry = expiry
+        self._size = size
+        self._more: dict[Kind, int] = {}
+        self.evicted: list[Kind] = []
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
-        found = self._txn.get(digest, db=self._store._dbs[kind])  # noqa: SLF001 the store and its transaction are one unit
-        return None if found is None else bytes(found[8:])
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+        found = self._txn.get(digest, db=self._tables[kind])
+        return None if found is None else unpacked(kind, found)
 
-    def put(self, kind: Kind, digest: bytes, record: bytes, expires_at: float) -> None:
-        store, txn = self._store, self._txn
-        db = store._dbs[kind]  # noqa: SLF001 the store and its transaction are one unit
-        expiry = _EXPIRY.pack(max(0, int(expires_at * 1e6)))
-        before = txn.get(digest, db=db)
-        if before is None:
-            self._make_room(kind)
-        elif before[:8] != expiry:
-            txn.delete(bytes([kind]) + before[:8] + digest, db=store._expiry)  # noqa: SLF001 as above
-        txn.put(digest, expiry + record, db=db)
-        if before is None or before[:8] != expiry:
-            txn.put(bytes([kind]) + expiry + digest, b"", db=store._expiry)  # noqa: SLF001 as above
+    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
+        txn, table, data = self._txn, self._tables[kind], packed(kind, record)
+        before = txn.replace(digest, data, db=table)
+        if before is None or before[:8] != data[:8]:
+            if before is None:
+                self._make_room(kind)
+            else:
+                txn.delete(_PREFIX[kind] + before[:8] + digest, db=self._expiry)
+            txn.put(_PREFIX[kind] + data[:8] + digest, b"", db=self._expiry)
+        if kind in COUNTED:
+            besides, values = COUNTED[kind]
+            more = values[data[8]] - (0 if before is None else values[before[8]])
+            if more:
+                self._more[besides] = self._more.get(besides, 0) + more
 
     def _make_room(self, kind: Kind) -> None:
-        store, txn = self._store, self._txn
-        db = store._dbs[kind]  # noqa: SLF001 the store and its transaction are one unit
-        if txn.stat(db)["entries"] < store.size:
-            return
-        with txn.cursor(store._expiry) as cursor:  # noqa: SLF001 as above
-            if cursor.set_range(bytes([kind])) and cursor.key()[:1] == bytes([kind]):
-                txn.delete(bytes(cursor.key())[9:], db=db)
-                cursor.delete()
-                store._evicted[kind] += 1  # noqa: SLF001 as above
+        """Let the record go that expires next if the one that was put, which has no expiry yet, is one too many."""
+        if self._txn.stat(self._tables[kind])["entries"] > self._size:
+            for evicted in self.expire(kind, _FOREVER, most=1):
+                self.evicted.extend(counted_as(kind, evicted))
 
-    def delete(self, kind: Kind, digest: bytes) -> bool:
-        before = self._txn.pop(digest, db=self._store._dbs[kind])  # noqa: SLF001 the store and its transaction are one unit
+    def expire(self, kind: Kind, limit: bytes, *, most: float) -> list[Any]:
+        """Remove and return the records that are kept until ``limit`` at the longest."""
+        gone: list[Any] = []
+        with self._txn.cursor(self._expiry) as cursor:
+            while len(gone) < most and cursor.set_range(_PREFIX[kind]):
+                key = bytes(cursor.key())
+                if key[:1] != _PREFIX[kind] or key[1:9] > limit:
+                    break
+                record = self.delete(kind, key[9:])
+                if record is not None:
+                    gone.append(record)
+                else:  # damaged: without its record the place in the order would be found for ever
+                    self._txn.delete(key, db=self._expiry)
+        return gone
+
+    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+        before = self._txn.pop(digest, db=self._tables[kind])
         if before is None:
-            return False
-        self._txn.delete(bytes([kind]) + before[:8] + digest, db=self._store._expiry)  # noqa: SLF001 as above
-        return True
+            return None
+        self._txn.delete(_PREFIX[kind] + before[:8] + digest, db=self._expiry)
+        if kind in COUNTED:
+            besides, values = COUNTED[kind]
+            self._more[besides] = self._more.get(besides, 0) - values[before[8]]
+        return unpacked(kind, before)
+
+    def count(self) -> None:
+        """Write what the changes made of the counts; a rotation, for one, changes none."""
+        for kind, more in self._more.items():
+            if more:
+                self._txn.put(kind.name.encode() + _COUNT, _NUMBER.pack(_number(self._txn, kind) + more))

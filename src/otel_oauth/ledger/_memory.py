@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from otel_oauth.ledger._entry import Kind
+from otel_oauth.ledger._entry import COUNTED, Kind, counted_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,28 @@ if TYPE_CHECKING:
     from otel_oauth.ledger._store import Transaction
 
 T = TypeVar("T")
+
+_COUNTED_BY = {besides: kind for kind, (besides, _) in COUNTED.items()}
+_SPARE = 1024
+
+
+class _Partition:
+    """The records of one kind, when to look whether they expired, and how many of them are counted besides."""
+
+    __slots__ = ("besides", "counted", "expiry", "records")
+
+    def __init__(self, kind: Kind) -> None:
+        self.records: dict[bytes, tuple[Any, ...]] = {}
+        self.expiry: list[tuple[float, bytes]] = []
+        self.counted = COUNTED.get(kind, (kind, ()))[1]
+        self.besides = 0
+
+    def watch(self, until: float, digest: bytes) -> None:
+        """Look at a record when its time comes; one that is kept longer since then is looked at again."""
+        heappush(self.expiry, (until, digest))
+        if len(self.expiry) > 2 * len(self.records) + _SPARE:
+            self.expiry = [(record[0], known) for known, record in self.records.items()]
+            heapify(self.expiry)
 
 
 class MemoryStore:
@@ -33,41 +55,38 @@ class MemoryStore:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._records: dict[Kind, dict[bytes, tuple[bytes, float]]] = {kind: {} for kind in Kind}
-        self._expiry: list[tuple[float, Kind, bytes]] = []
-        self._compact_at = 1024
+        self._partitions = [_Partition(kind) for kind in Kind]
         self._evicted: Counter[Kind] = Counter()
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
         """Return one record; see :class:`Store`."""
-        found = self._records[kind].get(digest)
-        return None if found is None else found[0]
+        return self._partitions[kind].records.get(digest)
 
-    def put(self, kind: Kind, digest: bytes, record: bytes, expires_at: float) -> None:
+    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
         """Store one record; see :class:`Transaction`."""
-        records = self._records[kind]
+        partition = self._partitions[kind]
+        records = partition.records
         before = records.get(digest)
         if before is None and len(records) >= self.size:
-            del records[next(iter(records))]
-            self._evicted[kind] += 1
-        records[digest] = (record, expires_at)
-        if before is None or before[1] != expires_at:
-            heapq.heappush(self._expiry, (expires_at, kind, digest))
-            if len(self._expiry) > self._compact_at:
-                self._compact()
+            self._evict(kind, partition)
+        records[digest] = record
+        if before is None or record[0] < before[0]:
+            partition.watch(record[0], digest)
+        counted = partition.counted
+        if counted and (before is None or record[1] is not before[1]):
+            partition.besides += counted[record[1]] - (0 if before is None else counted[before[1]])
 
-    def _compact(self) -> None:
-        self._expiry = [
-            (expires_at, kind, digest)
-            for kind, records in self._records.items()
-            for digest, (_, expires_at) in records.items()
-        ]
-        heapq.heapify(self._expiry)
-        self._compact_at = 2 * len(self._expiry) + 1024
+    def _evict(self, kind: Kind, partition: _Partition) -> None:
+        oldest = self.delete(kind, next(iter(partition.records)))
+        self._evicted.update(counted_as(kind, oldest))
 
-    def delete(self, kind: Kind, digest: bytes) -> bool:
+    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
         """Remove one record; see :class:`Transaction`."""
-        return self._records[kind].pop(digest, None) is not None
+        partition = self._partitions[kind]
+        record = partition.records.pop(digest, None)
+        if record is not None and partition.counted:
+            partition.besides -= partition.counted[record[1]]
+        return record
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` under the lock; see :class:`Store`."""
@@ -76,18 +95,23 @@ class MemoryStore:
 
     def count(self, kind: Kind) -> int:
         """Return the number of records; see :class:`Store`."""
-        return len(self._records[kind])
+        if kind in _COUNTED_BY:
+            return self._partitions[_COUNTED_BY[kind]].besides
+        return len(self._partitions[kind].records)
 
-    def purge(self, now: float) -> list[tuple[Kind, bytes]]:
+    def purge(self, now: float) -> list[tuple[Kind, Any]]:
         """Remove what expired; see :class:`Store`."""
-        gone: list[tuple[Kind, bytes]] = []
+        gone: list[tuple[Kind, Any]] = []
         with self._lock:
-            while self._expiry and self._expiry[0][0] <= now:
-                expires_at, kind, digest = heapq.heappop(self._expiry)
-                found = self._records[kind].get(digest)
-                if found is not None and found[1] == expires_at:
-                    del self._records[kind][digest]
-                    gone.append((kind, found[0]))
+            for kind, partition in zip(Kind, self._partitions, strict=True):
+                while partition.expiry and partition.expiry[0][0] <= now:
+                    _, digest = heappop(partition.expiry)
+                    record = partition.records.get(digest)
+                    if record is not None and record[0] > now:
+                        partition.watch(record[0], digest)
+                    elif record is not None:
+                        self.delete(kind, digest)
+                        gone.extend((each, record) for each in counted_as(kind, record))
         return gone
 
     def evictions(self) -> dict[Kind, int]:

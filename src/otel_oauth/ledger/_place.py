@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_oauth.ledger._host import HostStore, private_directory, sweep
+from otel_oauth.ledger._directory import private_directory, sweep
 from otel_oauth.ledger._memory import MemoryStore
 from otel_oauth.ledger._store import StoreError
 
@@ -31,10 +31,16 @@ def store_at(place: str, service: str, *, size: int, wait: float) -> Store:
     try:
         if place.startswith(("redis://", "rediss://")):
             return _redis(place, service, size, wait)
-        return HostStore.at(Path(place[5:]) if place.startswith("host:") else service_directory(service), size)
+        return _host(Path(place[5:]) if place.startswith("host:") else service_directory(service), size)
     except (StoreError, OSError) as error:
         _log.warning("otel-oauth: %s; this process remembers codes, tokens and states only for itself", error)
         return MemoryStore(size)
+
+
+def _host(path: Path, size: int) -> Store:
+    from otel_oauth.ledger._host import HostStore  # noqa: PLC0415 the package lmdb is needed for nothing else
+
+    return HostStore.at(path, size)
 
 
 def _redis(address: str, service: str, size: int, wait: float) -> Store:

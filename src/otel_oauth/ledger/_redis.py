@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import redis
 
 from otel_oauth.ledger._connections import Connections
-from otel_oauth.ledger._entry import Kind
+from otel_oauth.ledger._entry import COUNTED, Kind, Mark, packed, unpacked
 from otel_oauth.ledger._scripts import COMMIT, IDENTIFY, PURGE, Script
 from otel_oauth.ledger._store import StoreAwayError, StoreError, Transaction
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FORMAT = 1
+_FORMAT = 2
 _KEY_BYTES = 32
 _GRACE_SECONDS = 3600.0
 _IDENTITY_SECONDS = 400 * 24 * 3600.0
@@ -115,7 +115,7 @@ class RedisStore:
 
     # The store ----------------------------------------------------------------------------------------------
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
         """Return one record; see :class:`Store`."""
         name = _name(kind, digest)
 
@@ -126,7 +126,7 @@ class RedisStore:
 
         value = self._connections.run(work) or b""
         self._guess(name, value)
-        return value[1:] if value else None
+        return _record(kind, value)
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change``, again if its guesses were wrong, and apply what it wrote; see :class:`Store`."""
@@ -165,9 +165,9 @@ class RedisStore:
 
         return self._connections.run(work)
 
-    def purge(self, now: float) -> list[tuple[Kind, bytes]]:
+    def purge(self, now: float) -> list[tuple[Kind, Any]]:
         """Remove what expired, some hundred records a call so that Redis answers others; see :class:`Store`."""
-        gone: list[tuple[Kind, bytes]] = []
+        gone: list[tuple[Kind, Any]] = []
         purge = partial(self._run, PURGE, int(_IDENTITY_SECONDS * 1000), int(now * 1e6), _CHUNK, *_KIND)
         for _ in range(_MOST_CHUNKS):
             try:
@@ -176,7 +176,8 @@ class RedisStore:
                 if not gone:
                     raise
                 break  # what is gone is gone, and nobody else will tell of it
-            gone.extend((_KIND[kind], value[1:]) for kind, value in zip(found[::2], found[1::2], strict=True))
+            for kind, value in zip(map(_KIND.__getitem__, found[::2]), found[1::2], strict=True):
+                gone.append((kind, _record(kind, value)))
             if len(found) < 2 * _CHUNK:
                 break
         return gone
@@ -204,6 +205,15 @@ def _name(kind: Kind, digest: bytes) -> bytes:
     return _NAME[kind] + b":" + digest.hex().encode()
 
 
+def _record(kind: Kind, value: bytes) -> Any:  # noqa: ANN401 the record of that kind
+    return unpacked(kind, value[1:]) if value else None
+
+
+def _counts(kind: Kind, record: tuple[Any, ...]) -> tuple[float, int]:
+    """Return until when a record is kept, and how often it is counted as another kind."""
+    return record[0], COUNTED[kind][1][record[1]]
+
+
 class _Write(NamedTuple):
     kind: bytes
     digest: str
@@ -213,7 +223,11 @@ class _Write(NamedTuple):
 
 
 class _RedisTransaction:
-    """What a change reads, from guesses, and writes, for the script."""
+    """What a change reads, from guesses, and writes, for the script.
+
+    What is counted as another kind is a record of that kind as well: Redis forgets records beside the purges, and no
+    sum would stay right.
+    """
 
     __slots__ = ("_guesses", "read", "writes")
 
@@ -232,19 +246,31 @@ class _RedisTransaction:
             value = self.read[name] = self._guesses.get(name, b"")
         return value
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
-        value = self._value(kind, digest)
-        return value[1:] if value else None
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+        return _record(kind, self._value(kind, digest))
 
-    def put(self, kind: Kind, digest: bytes, record: bytes, expires_at: float) -> None:
+    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
         # Beyond its expiry a record is kept until some process has found it expired at a collection.
-        seconds = max(0.0, expires_at - time.time()) + _GRACE_SECONDS
-        name, value = _name(kind, digest), _HERE + record
-        expiry = max(0, int(expires_at * 1e6))
+        seconds = max(0.0, record[0] - time.time()) + _GRACE_SECONDS
+        name, value = _name(kind, digest), _HERE + packed(kind, record)
+        expiry = max(0, int(record[0] * 1e6))
+        before = self.writes.get(name)
+        known = self.read.get(name, b"") if before is None else before.value
         self.writes[name] = _Write(_NAME[kind], digest.hex(), value, expiry, int(seconds * 1000))
+        if kind in COUNTED and not (known and _counts(kind, unpacked(kind, known[1:])) == _counts(kind, record)):
+            besides = COUNTED[kind][0]
+            if _counts(kind, record)[1]:
+                self.put(besides, digest, Mark(record[0]))
+            else:
+                self._remove(besides, digest)
 
-    def delete(self, kind: Kind, digest: bytes) -> bool:
-        before = self._value(kind, digest)
-        if before:
-            self.writes[_name(kind, digest)] = _Write(_NAME[kind], digest.hex(), b"", 0, 0)
-        return bool(before)
+    def _remove(self, kind: Kind, digest: bytes) -> None:
+        self.writes[_name(kind, digest)] = _Write(_NAME[kind], digest.hex(), b"", 0, 0)
+
+    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+        before = self.get(kind, digest)
+        if before is not None:
+            self._remove(kind, digest)
+            if kind in COUNTED:
+                self._remove(COUNTED[kind][0], digest)
+        return before

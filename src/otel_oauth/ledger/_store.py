@@ -1,8 +1,8 @@
-"""The protocol behind the ledger: atomic changes of packed records under (kind, digest), with an expiry each."""
+"""The protocol behind the ledger: atomic changes of records under (kind, digest), each kept until a time of its own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,23 +21,24 @@ class StoreAwayError(StoreError):
 
 
 class Transaction(Protocol):
-    """What may be done within one atomic change."""
+    """What may be done within one atomic change. Which record is under a kind tells its form in ``_entry``."""
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 a union would be narrowed again at each call
         """Return the record, or ``None``; an expired record that was not purged yet is still returned."""
 
-    def put(self, kind: Kind, digest: bytes, record: bytes, expires_at: float) -> None:
-        """Store the record until ``expires_at`` (seconds since the epoch); replaces what was there."""
+    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
+        """Store the record until the time that it begins with; replaces what was there."""
 
-    def delete(self, kind: Kind, digest: bytes) -> bool:
-        """Remove the record; tell whether there was one."""
+    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+        """Remove the record and return it, or ``None`` if there was none."""
 
 
 class Store(Protocol):
     """A place for records.
 
     ``shared`` is 0 for this process, 1 for this host, 2 for several hosts; ``key`` keys the digests; ``size``
-    bounds each kind.
+    bounds each kind. Kinds that only count (``COUNTED`` in ``_entry``) follow from the records of the others: the
+    store keeps them in step.
     """
 
     shared: int
@@ -47,8 +48,8 @@ class Store(Protocol):
     def key(self) -> bytes:
         """The key of the digests: the same for all who share the store."""
 
-    def get(self, kind: Kind, digest: bytes) -> bytes | None:
-        """Return one record outside of a transaction."""
+    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+        """Return one record outside of a transaction, or ``None``; raises ``struct.error`` if it is damaged."""
 
     def transact(self, change: Callable[[Transaction], T]) -> T:
         """Run ``change`` atomically and return its result; a store may run it again on a conflict."""
@@ -56,8 +57,11 @@ class Store(Protocol):
     def count(self, kind: Kind) -> int:
         """Return the number of records of a kind, the expired ones included until they are purged."""
 
-    def purge(self, now: float) -> list[tuple[Kind, bytes]]:
-        """Remove what expired before ``now`` and return (kind, record) of each, once across all processes."""
+    def purge(self, now: float) -> list[tuple[Kind, Any]]:
+        """Remove what expired before ``now`` and return (kind, record) of each, once across all processes.
+
+        A record that is counted besides is returned as both; it may be ``None`` where only the kind is known.
+        """
 
     def evictions(self) -> dict[Kind, int]:
         """Return how many records of each kind were dropped before their time, and start again from zero."""

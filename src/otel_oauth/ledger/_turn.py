@@ -44,6 +44,18 @@ class Turn:
 
         :raises StoreAwayError: if the turn does not come.
         """
+        if self._threads.acquire(blocking=False):
+            taken = False
+            try:
+                taken = self._take()
+            finally:
+                if not taken:
+                    self._threads.release()
+            if taken:
+                return
+        self._wait()
+
+    def _wait(self) -> None:
         until = time.monotonic() + _LONGEST_SECONDS
         first = self._threads.acquire(timeout=_LONGEST_SECONDS)
         taken = False

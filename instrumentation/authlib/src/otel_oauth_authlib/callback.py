@@ -6,7 +6,6 @@ import base64
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, judge, kinds, settle
@@ -26,23 +25,25 @@ _MISSING_NONCE = ("Missing 'nonce' claim", 'Missing "nonce" claim')
 """How Authlib before 1.7 says which claim is missing: in no other way."""
 
 
-@dataclass(kw_only=True)
 class Callback(StateLookup):
     """Notes of one callback, kept on its operation and never exported.
 
     :param arrived: the HTTP request.
-    :param code: the digest of the code; ``None`` if it could not be read.
-    :param error: the error code that came instead of a code.
-    :param issuer: the issuer that names itself in the response; empty if it does not.
     :param request: the operation that counts the HTTP request, if it ends with this callback.
+    :ivar code: the digest of the code; ``None`` if it could not be read.
+    :ivar error: the error code that came instead of a code.
+    :ivar issuer: the issuer that names itself in the response; empty if it does not.
+    :ivar began: when the user came back, in seconds since the epoch.
     """
 
-    arrived: Arrived
     code: bytes | None = None
     error: str = ""
     issuer: str = ""
-    began: float = field(default_factory=time.time)
-    request: Operation | None = None
+
+    def __init__(self, arrived: Arrived, request: Operation | None) -> None:
+        self.arrived = arrived
+        self.request = request
+        self.began = time.time()
 
 
 def callback_hook(read: Callable[[Call], Arrived | None]) -> Hook:
@@ -56,7 +57,7 @@ def callback_hook(read: Callable[[Call], Arrived | None]) -> Hook:
         request = _count_http_request(call, arrived)
         operation = call.telemetry.operation(kinds.CALLBACK, **registered_facts(call))
         operation.request = framework.itself(framework.flask_request() if arrived.request is None else arrived.request)
-        callback = operation.local = Callback(arrived=arrived, request=request)
+        callback = operation.local = Callback(arrived, request)
         if not arrived.posted:
             _read(operation, callback, arrived.query)
             callback.error = text(arrived.query.get("error"))

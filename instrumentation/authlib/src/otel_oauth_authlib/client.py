@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from otel_oauth import cases, flows, judge, kinds, provider_errors, redaction, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Sighting
-from otel_oauth.operation import Operation, current_operation
 from otel_oauth.own_tokens import forget, judge_refresh, remaining_lifetime, remember, sight, text
 from otel_oauth_authlib.own_tokens import Exchange, error_code
 from otel_oauth_authlib.transport import REQUEST_HOOKS, metadata, provider_facts, session_note, settle
+
+if TYPE_CHECKING:
+    from otel_oauth.operation import Operation
 
 _GRANTS = {"authorization_code": kinds.CODE_EXCHANGE, "refresh_token": kinds.REFRESH}
 
@@ -20,8 +22,7 @@ _GRANTS = {"authorization_code": kinds.CODE_EXCHANGE, "refresh_token": kinds.REF
 
 
 def _begin_authorization(call: Call) -> Operation | None:
-    around = current_operation()
-    if around is not None and around.kind is kinds.AUTHORIZE:
+    if call.around is not None and call.around.kind is kinds.AUTHORIZE:
         return None
     redaction.seen("code_verifier", text(call.argument(2, "code_verifier")))
     return call.telemetry.operation(kinds.AUTHORIZE, **provider_facts(call, call.argument(0, "url")))
@@ -53,9 +54,11 @@ def _grant_type(call: Call, response: str) -> str:
 
 def _open_exchange(call: Call, url: object, grant_type: str) -> Operation:
     session = call.instance
-    facts = provider_facts(call, url or metadata(session).get("token_endpoint"))
-    facts["grant_type"] = vocabulary.grant_type(grant_type)
-    operation = call.telemetry.operation(_GRANTS.get(grant_type, kinds.TOKEN), **facts)
+    operation = call.telemetry.operation(
+        _GRANTS.get(grant_type, kinds.TOKEN),
+        **provider_facts(call, url or metadata(session).get("token_endpoint")),
+        grant_type=vocabulary.grant_type(grant_type),
+    )
     if redaction.installed():
         redaction.seen_parameters(call.kwargs)
         redaction.seen("client_secret", text(getattr(session, "client_secret", None)))
@@ -86,8 +89,8 @@ def _begin_fetch(call: Call) -> Operation:
 
 def _note_flow(call: Call, operation: Operation, response: str) -> None:
     """Find the flow that this exchange ends, unless a callback around it does."""
-    exchange, around = operation.local, current_operation()
-    if not isinstance(exchange, Exchange) or (around is not None and around.within(kinds.CALLBACK)):
+    exchange = operation.local
+    if not isinstance(exchange, Exchange) or call.within(kinds.CALLBACK) is not None:
         return
     exchange.ends_flow = True
     ledger = call.telemetry.ledger
@@ -135,9 +138,9 @@ def _begin_assertion(call: Call) -> Operation:
     return _open_exchange(call, getattr(session, "token_endpoint", None), text(getattr(session, "grant_type", None)))
 
 
-def _response_parsed(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
+def _response_parsed(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
     """See the response itself: an application's callback may still fail after it, and lose the rotated token."""
-    operation = current_operation()
+    operation = call.around
     if operation is None or not isinstance(operation.local, Exchange):
         return
     operation.local.parsed = True

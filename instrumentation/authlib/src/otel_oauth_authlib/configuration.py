@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_oauth import kinds
 from otel_oauth.hooks import Call, Hook
-from otel_oauth_authlib.requests import EndpointRequest, client_known, endpoint_operation, endpoint_request, id_of
+from otel_oauth_authlib.requests import EndpointRequest, client_known, endpoint_request, id_of
 from otel_oauth_authlib.storage import storage_hook
 
 
-def _token_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
-    notes = endpoint_request()
+def _token_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
+    notes = endpoint_request(call)
     if notes is not None:
         notes.registration_token = bool(result)
 
 
 def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's client object
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     if notes is not None and result:
         notes.registered = True
         client_known(call, id_of(result))
 
 
-def _permission_asked(_call: Call) -> None:
-    notes = endpoint_request()
+def _permission_asked(call: Call) -> None:
+    notes = endpoint_request(call)
     if notes is not None:
         notes.permission_asked = True
 
 
-def _token_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    operation = endpoint_operation()
+def _token_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    operation = call.within(kinds.ENDPOINT)
     if operation is not None:
         operation.facts["revoked_for_security"] = True
 
 
 def _client_deleted(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     if notes is not None and notes.queried_client:
         call.telemetry.ledger.forget_client(notes.queried_client)
 

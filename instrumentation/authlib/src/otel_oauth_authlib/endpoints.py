@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import cases
+from otel_oauth import cases, kinds
 from otel_oauth.catalogue import ENDPOINTS, OTHER
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.vocabulary import CLIENT_ERROR
 from otel_oauth_authlib import configuration
 from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
-from otel_oauth_authlib.requests import EndpointRequest, endpoint_operation, endpoint_request, form_parameter, notes_of
+from otel_oauth_authlib.requests import EndpointRequest, endpoint_request, form_parameter
 from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
@@ -27,15 +27,14 @@ def label(name: object) -> str:
     return known if known in ENDPOINTS else OTHER
 
 
-def _token_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
-    notes = endpoint_request()
+def _token_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
+    notes = endpoint_request(call)
     if notes is not None:
         notes.found = bool(result)
 
 
 def _token_about_to_be_revoked(call: Call) -> None:
-    operation = endpoint_operation()
-    notes = notes_of(operation)
+    operation, notes = call.within(kinds.ENDPOINT), endpoint_request(call)
     if operation is None or notes is None or operation.facts.get("endpoint") != "revocation":
         return
     notes.revoking = True
@@ -45,9 +44,8 @@ def _token_about_to_be_revoked(call: Call) -> None:
     notes.expired = alive is None and bool(token.is_expired())
 
 
-def _token_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    operation = endpoint_operation()
-    notes = notes_of(operation)
+def _token_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    operation, notes = call.within(kinds.ENDPOINT), endpoint_request(call)
     if operation is None or notes is None or notes.revoked_before:
         return
     if operation.facts.get("endpoint") == "revocation":
@@ -55,7 +53,7 @@ def _token_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the appli
 
 
 def _client_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's client object
-    operation = endpoint_operation()
+    operation = call.within(kinds.ENDPOINT)
     info: Mapping[str, Any] = call.argument(0, "client_info") or {}
     metadata: Mapping[str, Any] = call.argument(1, "client_metadata") or {}
     client_id = info.get("client_id")
@@ -67,8 +65,8 @@ def _client_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applica
     operation.facts["client_type"] = "public" if public else "confidential"
 
 
-def _payload_created(_call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
-    operation = endpoint_operation()
+def _payload_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
+    operation = call.within(kinds.ENDPOINT)
     if operation is not None and error is None and isinstance(result, dict):
         operation.facts["active"] = bool(result.get("active"))
 

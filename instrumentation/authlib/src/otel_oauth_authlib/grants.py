@@ -12,7 +12,6 @@ from otel_oauth.settle import IssuedTokens
 from otel_oauth_authlib.requests import (
     EndpointRequest,
     client_known,
-    endpoint_operation,
     endpoint_request,
     form_parameter,
     id_of,
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _code_presented(call: Call) -> None:
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     code = call.argument(0, "code")
     if notes is not None and isinstance(code, str):
         sighting = call.telemetry.ledger.sight_code(code)
@@ -37,7 +36,7 @@ def _code_presented(call: Call) -> None:
 
 
 def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's code object
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     if notes is not None and notes.code is not None and result:
         notes.code.found = True
         call.telemetry.ledger.redeeming(Kind.CODE, notes.code.sighting)
@@ -45,7 +44,7 @@ def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applicat
 
 def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
     code, request = call.argument(0, "code"), call.argument(1, "request")
-    operation = endpoint_operation()
+    operation = call.within(kinds.ENDPOINT)
     if operation is None or not isinstance(code, str):
         return
     method = "none"
@@ -57,7 +56,7 @@ def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
 
 def _code_deleted(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
     """Count a code that goes unused: the one that is being exchanged is that exchange's matter."""
-    ledger, notes = call.telemetry.ledger, endpoint_request()
+    ledger, notes = call.telemetry.ledger, endpoint_request(call)
     code = getattr(call.argument(0, "authorization_code"), "code", None)
     if not isinstance(code, str):
         return
@@ -68,7 +67,7 @@ def _code_deleted(call: Call, _result: Any) -> None:  # noqa: ANN401 the applica
 
 
 def _verifier_checked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     grant = call.argument(0, "grant")
     if notes is None or notes.code is None or grant is None:
         return
@@ -105,22 +104,22 @@ def _stored_method(presented: CodePresented, request: Any) -> str:  # noqa: ANN4
 
 
 def _refresh_presented(call: Call) -> None:
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     token = call.argument(0, "refresh_token")
     if notes is not None and isinstance(token, str):
         notes.refresh = RefreshPresented(call.telemetry.ledger.sight_refresh(token), notes.client_id)
 
 
 def _refresh_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     if notes is not None and notes.refresh is not None and notes.refresh.sighting is not None:
         notes.refresh.found = bool(result)
         if result:
             call.telemetry.ledger.redeeming(Kind.REFRESH, notes.refresh.sighting)
 
 
-def _old_credential_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    notes = endpoint_request()
+def _old_credential_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
+    notes = endpoint_request(call)
     if notes is not None:
         notes.old_credential_revoked = True
 
@@ -128,15 +127,15 @@ def _old_credential_revoked(_call: Call, _result: Any) -> None:  # noqa: ANN401 
 # Tokens and users -----------------------------------------------------------------------------------------------------
 
 
-def _user_asked(_call: Call) -> None:
-    notes = endpoint_request()
+def _user_asked(call: Call) -> None:
+    notes = endpoint_request(call)
     if notes is not None:
         notes.user_asked = True
 
 
 def token_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
     """Note the token that the application stored."""
-    notes = endpoint_request()
+    notes = endpoint_request(call)
     token = call.argument(0, "token")
     if notes is not None and isinstance(token, dict):
         notes.token = token
@@ -145,8 +144,8 @@ def token_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
 # Device codes, assertions, nonces -------------------------------------------------------------------------------------
 
 
-def _device_code_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's credential
-    notes = endpoint_request()
+def _device_code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's credential
+    notes = endpoint_request(call)
     if notes is not None:
         notes.device_found = bool(result)
 
@@ -156,14 +155,14 @@ def _issuer_resolved(call: Call, result: Any) -> None:  # noqa: ANN401 the appli
         client_known(call, id_of(result))
 
 
-def _jti_checked(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
-    operation = endpoint_operation()
+def _jti_checked(call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
+    operation = call.within(kinds.ENDPOINT)
     if operation is not None and not result:
         operation.judge(cases.ASSERTION_REPLAYED)
 
 
-def _nonce_queried(_call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
-    operation = endpoint_operation()
+def _nonce_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
+    operation = call.within(kinds.ENDPOINT)
     if operation is not None and result:
         operation.judge(cases.NONCE_REPLAYED)
 

@@ -2,70 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds
-from otel_oauth.operation import operation_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_oauth.hooks import Call
     from otel_oauth.judge import CodePresented, RefreshPresented
-    from otel_oauth.operation import Operation
 
 
-@dataclass
 class EndpointRequest:
     """Notes of one request, kept on its operation and never exported.
 
-    :param server: the authorization server that answers it.
-    :param request: Authlib's request object, once it exists.
-    :param client_id: the id of the client that authenticated itself or was looked up; empty before.
-    :param authenticated: the client proved who it is by other means than its mere id.
-    :param code: what is known of a presented code; ``refresh`` likewise of a refresh token.
-    :param token: the token that was saved in this request.
-    :param found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over
+    :ivar server: the authorization server that answers it.
+    :ivar request: Authlib's request object, once it exists.
+    :ivar queried_client: the id of the client that was looked up; empty before.
+    :ivar client_id: the id of the client that authenticated itself or was looked up; empty before.
+    :ivar authenticated: the client proved who it is by other means than its mere id.
+    :ivar code: what is known of a presented code; ``refresh`` likewise of a refresh token.
+    :ivar token: the token that was saved in this request.
+    :ivar found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over
         when it was revoked; ``revoked_before``: it was revoked already; ``revoking``: the store was asked to revoke it.
-    :param device_found: the look-up of a device code returned it.
-    :param registration_token: a registration access token was found, and ``registered`` the client of it;
+    :ivar device_found: the look-up of a device code returned it.
+    :ivar registration_token: a registration access token was found, and ``registered`` the client of it;
         ``permission_asked``: the token was taken to be that client's.
     """
 
-    server: Any
+    # Defaults of the class and not of each instance: a request leaves most of them as they are.
     request: Any = None
-    queried_client: str = ""
-    client_id: str = ""
-    authenticated: bool = False
+    queried_client = ""
+    client_id = ""
+    authenticated = False
     code: CodePresented | None = None
     refresh: RefreshPresented | None = None
-    token: Mapping[str, Any] = field(default_factory=dict)
-    user_asked: bool = False
-    old_credential_revoked: bool = False
-    found: bool = False
-    expired: bool = False
-    revoked_before: bool = False
-    revoking: bool = False
-    device_found: bool = False
-    registration_token: bool = False
-    registered: bool = False
-    permission_asked: bool = False
-    error: str = ""
+    token: Mapping[str, Any] = MappingProxyType({})
+    user_asked = False
+    old_credential_revoked = False
+    found = False
+    expired = False
+    revoked_before = False
+    revoking = False
+    device_found = False
+    registration_token = False
+    registered = False
+    permission_asked = False
+    error = ""
+
+    def __init__(self, server: object) -> None:
+        self.server = server
 
 
-endpoint_operation = partial(operation_within, kinds.ENDPOINT)
-"""Return the operation of the endpoint request that is under way in this context, or ``None``."""
-
-
-def endpoint_request() -> EndpointRequest | None:
-    """Return the notes of the endpoint request that is under way in this context, or ``None``."""
-    return notes_of(endpoint_operation())
-
-
-def notes_of(operation: Operation | None) -> EndpointRequest | None:
-    """Return the notes of an endpoint's operation."""
+def endpoint_request(call: Call) -> EndpointRequest | None:
+    """Return the notes of the endpoint request that is under way around a call, or ``None``."""
+    operation = call.within(kinds.ENDPOINT)
     notes = None if operation is None else operation.local
     return notes if isinstance(notes, EndpointRequest) else None
 
@@ -77,10 +69,9 @@ def client_known(call: Call, client_id: object) -> None:
     telemetry = call.telemetry
     telemetry.ledger.know_client(client_id)
     label = telemetry.client(client_id)
-    operation = endpoint_operation()
-    notes = notes_of(operation)
-    if operation is not None and notes is not None:
-        notes.queried_client = client_id
+    operation = call.within(kinds.ENDPOINT)
+    if operation is not None and isinstance(operation.local, EndpointRequest):
+        operation.local.queried_client = client_id
         operation.facts["client_id"] = label
 
 

@@ -18,10 +18,8 @@ from otel_oauth_authlib.grants import (
 from otel_oauth_authlib.requests import (
     EndpointRequest,
     client_known,
-    endpoint_operation,
     endpoint_request,
     id_of,
-    notes_of,
 )
 from otel_oauth_authlib.storage import storage_hook
 
@@ -38,46 +36,45 @@ def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applic
 
 
 def _client_authenticated(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the application's
-    operation = endpoint_operation()
-    notes = notes_of(operation)
-    request = call.argument(0, "request")
-    if operation is not None and operation.facts.get("endpoint") == "token" and redaction.installed():
+    operation = call.within(kinds.ENDPOINT)
+    if operation is None:
+        return
+    notes, request = operation.local, call.argument(0, "request")
+    if operation.facts.get("endpoint") == "token" and redaction.installed():
         # Authlib has read the form by now, to find the grant.
         redaction.seen_parameters(getattr(request, "form", None) or {})
         redaction.seen_authorization((getattr(request, "headers", None) or {}).get("Authorization"))
-    if notes is not None and error is None and result:
+    if isinstance(notes, EndpointRequest) and error is None and result:
         client_id = id_of(result)
         if client_id != notes.queried_client:
             # By a method of the application's own, which found the client elsewhere (a certificate, for example).
             client_known(call, client_id)
         notes.client_id = notes.queried_client
-        notes.authenticated = getattr(call.argument(0, "request"), "auth_method", "none") != "none"
+        notes.authenticated = getattr(request, "auth_method", "none") != "none"
 
 
 def _request_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
-    operation = endpoint_operation()
-    notes = notes_of(operation)
-    if notes is not None and operation is not None and error is None:
-        notes.request = result
+    operation = call.within(kinds.ENDPOINT)
+    if operation is not None and isinstance(operation.local, EndpointRequest) and error is None:
+        operation.local.request = result
         # The integrations of Flask and Django keep the framework's request; a server of one's own is given it.
         operation.request = framework.itself(getattr(result, "_request", call.argument(0, "request")))
         operation.facts["method"] = str(getattr(result, "method", "other"))
 
 
 def _responded(call: Call, _result: Any, _error: BaseException | None) -> None:  # noqa: ANN401 the framework's
-    operation = endpoint_operation()
+    operation = call.within(kinds.ENDPOINT)
     status = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
     if operation is not None and isinstance(status, int):
         operation.facts["http_status"] = str(status)
 
 
 def _error_responded(call: Call) -> None:
-    operation = endpoint_operation()
-    notes = notes_of(operation)
+    operation = call.within(kinds.ENDPOINT)
     error = call.argument(1, "error")
-    if notes is not None and operation is not None:
-        notes.error = str(getattr(error, "error", ""))
-        operation.facts["error"] = vocabulary.rfc_error(notes.error)
+    if operation is not None and isinstance(operation.local, EndpointRequest):
+        operation.local.error = str(getattr(error, "error", ""))
+        operation.facts["error"] = vocabulary.rfc_error(operation.local.error)
 
 
 SERVER_CALLBACKS: dict[str, Hook] = {
@@ -95,7 +92,6 @@ SERVER_CALLBACKS: dict[str, Hook] = {
 def adopt(call: Call) -> None:
     """Adopt the classes that this server works with: its own, its grants', its extensions' and its endpoints'."""
     server, hooks = call.instance, call.hooks
-    hooks.adopt(type(server), SERVER_CALLBACKS)
     methods = getattr(getattr(server, "_client_auth", None), "_methods", {})
     registered = (
         len(methods),
@@ -106,6 +102,7 @@ def adopt(call: Call) -> None:
     if hooks.notes.get(server) == registered:
         return
     hooks.notes[server] = registered
+    hooks.adopt(type(server), SERVER_CALLBACKS)
     _adopt_cached_client_auth(call)
     for method in methods.values():
         if hasattr(method, "validate_jti"):
@@ -135,7 +132,7 @@ def _adopt_cached_client_auth(call: Call) -> None:
 
 def begin_endpoint(call: Call, endpoint: str, method: str = "POST") -> Operation | None:
     """Open the operation of an endpoint request, unless the same server already answers one in this context."""
-    around = endpoint_request()
+    around = endpoint_request(call)
     if around is not None and around.server is call.instance:
         return None
     adopt(call)

@@ -6,7 +6,6 @@ import functools
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +28,15 @@ _UNMARKED = object()
 """The note of an integration that puts nothing into the session."""
 
 
-@dataclass
 class StateLookup:
     """How the client's integration answered when it was asked for the state of a callback.
 
-    :param state: what the ledger knows of it; ``None`` until it is known which one it is.
-    :param asked: the integration was asked; ``found``: it had the state.
-    :param verifier: a code verifier was kept with it.
-    :param marked: the session holds the state although a cache lost its data, or the cache alone held it and lost it.
-    :param session_empty: the session holds nothing at all.
-    :param started: when the flow began, in seconds since the epoch; 0 if the session does not tell.
+    :ivar state: what the ledger knows of it; ``None`` until it is known which one it is.
+    :ivar asked: the integration was asked; ``found``: it had the state.
+    :ivar verifier: a code verifier was kept with it.
+    :ivar marked: the session holds the state although a cache lost its data, or the cache alone held it and lost it.
+    :ivar session_empty: the session holds nothing at all.
+    :ivar started: when the flow began, in seconds since the epoch; 0 if the session does not tell.
     """
 
     state: Sighting | None = None
@@ -112,7 +110,7 @@ def _gone(call: Call, states: set[str], reason: str) -> None:
 
 
 def _begin_get(call: Call) -> Operation | None:
-    return None if in_storage_call() else _storage(call, "get_state")
+    return None if in_storage_call(call) else _storage(call, "get_state")
 
 
 def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the kept data
@@ -149,7 +147,7 @@ def _cache_lost(call: Call, lookup: StateLookup) -> bool:
 
 
 def _begin_set(call: Call) -> Operation | None:
-    if in_storage_call():
+    if in_storage_call(call):
         return None
     call.note, call.watched = _pending(call), True
     return _storage(call, "set_state")
@@ -166,7 +164,7 @@ def _stored(call: Call, _result: Any, error: BaseException | None) -> None:  # n
 
 
 def _begin_clear(call: Call) -> Operation | None:
-    if in_storage_call():
+    if in_storage_call(call):
         return None
     call.note = _pending(call)
     return _storage(call, "clear_state")

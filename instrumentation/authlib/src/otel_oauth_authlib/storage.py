@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds
 from otel_oauth.hooks import Call, Hook
-from otel_oauth.operation import Operation, current_operation
+
+if TYPE_CHECKING:
+    from otel_oauth.operation import Operation
 
 Before = Callable[[Call], None]
 After = Callable[[Call, Any], None]
 
 
-def in_storage_call() -> bool:
+def in_storage_call(call: Call) -> bool:
     """Tell whether a callback runs within another one, which counts once: an override that calls ``super()``, say."""
-    around = current_operation()
+    around = call.around
     return around is not None and around.kind is kinds.STORAGE
 
 
@@ -36,7 +38,7 @@ def storage_hook(operation: str, *, before: Before | None = None, after: After |
     """
 
     def begin(call: Call) -> Operation | None:
-        if in_storage_call():
+        if in_storage_call(call):
             return None
         if before is not None:
             before(call)
@@ -46,4 +48,4 @@ def storage_hook(operation: str, *, before: Before | None = None, after: After |
         if after is not None and error is None:
             after(call, result)
 
-    return Hook(begin, done)
+    return Hook(begin, None if after is None else done)

@@ -8,7 +8,6 @@ endpoints that the session knows by its metadata.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -16,11 +15,11 @@ from urllib.parse import urljoin, urlsplit
 from otel_oauth import kinds, provider_errors, vocabulary
 from otel_oauth.catalogue import UNKNOWN
 from otel_oauth.hooks import Call, Hook
-from otel_oauth.operation import Operation, current_operation
 
 if TYPE_CHECKING:
     from otel_oauth.kinds import OperationKind
     from otel_oauth.ledger import Sighting
+    from otel_oauth.operation import Operation
 
 _METADATA_ENDPOINTS = (
     ("userinfo_endpoint", kinds.USERINFO, ("GET", "POST")),
@@ -35,20 +34,21 @@ _API_ERRORS = frozenset((401, 403))
 _MOST_ORIGINS = 16
 
 
-@dataclass
 class SessionNote:
     """What is remembered of a session object while it lives.
 
-    :param provider: the label value of the registry that made it; empty for a session of the application's own.
-    :param state: the state that it handed out last, by digest.
-    :param initiated: the label value of the provider that this state was for.
-    :param facts: what its calls have in common, by origin and client id.
+    :ivar provider: the label value of the registry that made it; empty for a session of the application's own.
+    :ivar state: the state that it handed out last, by digest.
+    :ivar initiated: the label value of the provider that this state was for.
+    :ivar facts: what its calls have in common, by origin and client id.
     """
 
     provider: str = ""
     initiated: str = ""
-    facts: dict[tuple[str, Any], dict[str, object]] = field(default_factory=dict)
     state: Sighting | None = None
+
+    def __init__(self) -> None:
+        self.facts: dict[tuple[str, Any], Mapping[str, object]] = {}
 
 
 class RequestNote:
@@ -70,8 +70,8 @@ def session_note(call: Call, session: object) -> SessionNote:
     return found
 
 
-def provider_facts(call: Call, url: object) -> dict[str, object]:
-    """Return the facts that every call of a session shares: provider, client id, server address."""
+def provider_facts(call: Call, url: object) -> Mapping[str, object]:
+    """Return the facts that every call of a session shares, not to be changed: provider, client id, server address."""
     session = call.instance
     text = str(url or "")
     if "://" not in text:
@@ -87,7 +87,7 @@ def provider_facts(call: Call, url: object) -> dict[str, object]:
         }
         if origin and len(note.facts) < _MOST_ORIGINS:
             note.facts[origin, client_id] = facts
-    return facts.copy()
+    return facts
 
 
 @lru_cache(maxsize=256)
@@ -116,11 +116,11 @@ def settle(operation: Operation, error: BaseException | None = None, *, read: bo
     facts = operation.facts
     if error is not None:
         _tell_around(operation, error)
-    if facts.get("called") and "provider_error" not in facts:
-        status = int(str(facts["http_status"]))
-        unread = read and error is not None
-        facts["provider_error"] = provider_errors.response_error(status, facts.get("error"), unread=unread)
-    if facts.get("provider_error"):
+    failed = facts.get("provider_error")
+    if failed is None and facts.get("called") and "provider_error" not in facts:
+        status, unread = int(str(facts["http_status"])), read and error is not None
+        failed = facts["provider_error"] = provider_errors.response_error(status, facts.get("error"), unread=unread)
+    if failed:
         facts["status"] = "failure"
 
 
@@ -131,24 +131,35 @@ def _tell_around(operation: Operation, error: BaseException) -> None:
         around.local.refused = error
 
 
-def _awaits_response(operation: Operation) -> bool:
-    """Tell whether a request of the session is the one that this operation is about."""
+def _sends(operation: Operation, call: Call) -> bool:
+    """Take a request of the session as the one that this operation is about, if that is still to be sent."""
     if not operation.kind.operation or "called" in operation.facts:
         return False
-    return not isinstance(operation.local, RequestNote) or not operation.local.sending
+    note = operation.local
+    if not isinstance(note, RequestNote):
+        note = operation.local = RequestNote()
+    if note.sending:
+        return False
+    note.sending = call.watched = True
+    return True
 
 
 def _requested(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 a response of any HTTP client
-    operation = call.operation or current_operation()
+    operation = call.operation or call.around
     if operation is None or not isinstance(operation.local, RequestNote):
         return
-    if error is not None and error is operation.local.refused:
+    if error is None:
+        status, failed = getattr(result, "status_code", None), None
+        if status is None:
+            return
+    elif error is operation.local.refused:
         return
+    else:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        failed = provider_errors.transport_error(error)
+        if status is None and failed is None and isinstance(error, Exception):
+            return
     facts = operation.facts
-    status = getattr(result if error is None else getattr(error, "response", None), "status_code", None)
-    failed = provider_errors.transport_error(error)
-    if status is None and failed is None and (error is None or isinstance(error, Exception)):
-        return
     facts["called"] = True
     facts["http_status"] = str(status or 0)
     if failed is not None:
@@ -182,12 +193,7 @@ def _request_hook(*, none_is_default: bool) -> Hook:
     """
 
     def begin(call: Call) -> Operation | None:
-        around = current_operation()
-        if around is not None and _awaits_response(around):
-            note = around.local
-            if not isinstance(note, RequestNote):
-                note = around.local = RequestNote()
-            note.sending = call.watched = True
+        if call.around is not None and _sends(call.around, call):
             return None
         auth = call.argument(3, "auth", Ellipsis)
         default = auth is Ellipsis or type(auth).__name__ == "UseClientDefault" or (auth is None and none_is_default)

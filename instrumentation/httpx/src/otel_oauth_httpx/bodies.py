@@ -7,7 +7,7 @@ so that the end is seen, and not the body.
 
 from __future__ import annotations
 
-import weakref
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def buffered(message: Any) -> bytes | None:  # noqa: ANN401 a request or response of httpx or httpx2
     """Return the body of a message that holds it; ``None`` for one that would have to be read."""
-    found = message.__dict__.get("_content")
+    found = getattr(message, "_content", None)
     return found if isinstance(found, bytes) else None
 
 
@@ -51,15 +51,18 @@ def _async_once(observed: _Observed, original: Callable[[], Any]) -> Callable[[]
 
 
 class _Observed:
-    """A response that somebody is going to read or close."""
+    """A response that somebody is going to read or close; the response alone keeps it, and takes it with it."""
 
     def __init__(self, response: Any, ended: Ended, lost: Callable[[], None]) -> None:  # noqa: ANN401 as above
         self._held = response.__dict__
         self._before: dict[str, Any] = {}
         self._ours: dict[str, Any] = {}
-        self._finalizer = weakref.finalize(response, lost)
-        self._finalizer.atexit = False
+        self._lost = lost
         self.ended = ended
+
+    def __del__(self) -> None:
+        if self._ours and not sys.is_finalizing():
+            self._lost()
 
     def put(self, ours: dict[str, Any]) -> None:
         """Put our own methods on the response."""
@@ -72,7 +75,6 @@ class _Observed:
         if not self._ours:
             return False
         ours, self._ours = self._ours, {}
-        self._finalizer.detach()
         for name, method in ours.items():
             if self._held.get(name) is method:
                 del self._held[name]

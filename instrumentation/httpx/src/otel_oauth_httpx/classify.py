@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds
+from otel_oauth_httpx.bodies import buffered
 from otel_oauth_httpx.challenges import oauth_challenge
 from otel_oauth_httpx.endpoints import TAIL, Place
 from otel_oauth_httpx.parameters import MOST_BYTES, Wire
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from otel_oauth_httpx.endpoints import Endpoints
 
 _BRACE = ord("{")
+_END = slice(-TAIL, None)
 
 
 def classifier(
@@ -52,11 +54,11 @@ def classifier(
             ):
                 content = request._content  # noqa: SLF001 the body, if it is buffered
                 if not content or (
-                    (path[-TAIL:] not in JSON_TAILS and not (request.method == "PUT" and _below(path) in JSON_TAILS))
+                    (path[_END] not in JSON_TAILS and not (request.method == "PUT" and _below(path) in JSON_TAILS))
                     if content[0] == _BRACE
                     else (
                         len(content) > MOST_BYTES
-                        or (path[-TAIL:] not in FORM_TAILS and not (b"_type" in content and TELLING.search(content)))
+                        or (path[_END] not in FORM_TAILS and not (b"_type" in content and TELLING.search(content)))
                     )
                 ):
                     return None
@@ -80,8 +82,7 @@ def _wire(request: Any) -> Wire:  # noqa: ANN401 a request of httpx or httpx2
     else:
         path, _, query = url.raw_path.decode("ascii", "replace").partition("?")
         place = Place(url.scheme, url.raw_host.decode("ascii", "replace"), url.port, path)
-    content = request.__dict__.get("_content")
-    return Wire(request.method, place, query, content if isinstance(content, bytes) else b"", request.headers)
+    return Wire(request.method, place, query, buffered(request) or b"", request.headers)
 
 
 def refused(endpoints: Endpoints, request: Any, status: int, headers: Mapping[str, str]) -> Recognised | None:  # noqa: ANN401 a request of httpx or httpx2

@@ -93,9 +93,11 @@ def _substitute(wire: Wire, owner: Any, attribute: str, *, asynchronous: bool) -
 
 
 def attach_to(client: Any, wire: Wire) -> None:  # noqa: ANN401 a client of httpx or httpx2
-    """Attach to one client object, unless its class is hooked."""
+    """Attach to one client object, unless its class is hooked or somebody else's hook is on the object."""
     original = getattr(type(client), SEND, None)
-    if original is None or hasattr(original, _OURS) or SEND in vars(client):
+    # Nobody asks for ``vars(client)`` here: an object whose dictionary was asked for answers more slowly ever after.
+    taken = getattr(getattr(client, SEND, None), "__func__", None) is not original
+    if original is None or taken or hasattr(original, _OURS):
         return
     ours = _hook(wire, original, asynchronous=inspect.iscoroutinefunction(original))
     setattr(client, SEND, ours.__get__(client))

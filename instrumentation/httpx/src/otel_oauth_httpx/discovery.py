@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST = 64
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Begun:
     """An attempt that may go on, since ``clock`` of ``perf_counter``."""
 

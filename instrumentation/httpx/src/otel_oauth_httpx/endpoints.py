@@ -88,7 +88,7 @@ def place_of(url: object) -> Place | None:
     return Place(parts.scheme, parts.hostname, None if port == _PORTS[parts.scheme] else port, parts.path or "/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Endpoint:
     """What is known of a URL.
 
@@ -111,7 +111,7 @@ class Endpoint:
 _Key = tuple[str, str, "int | None", str]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Host:
     """The endpoints of one host: by method, scheme, port and path, and documented ones by a pattern of the path."""
 

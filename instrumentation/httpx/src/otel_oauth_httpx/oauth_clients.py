@@ -99,7 +99,7 @@ def _called(call: Call, result: Any, error: BaseException | None) -> None:  # no
 # FastAPI's dependency -------------------------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Callback:
     """Notes of one callback, kept on its operation and never exported."""
 

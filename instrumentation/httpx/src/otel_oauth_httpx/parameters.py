@@ -8,7 +8,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ same limit for a URL."""
 
 _MOST_FIELDS = 100
 _LONGEST_HEADER = 8192
+_BLANK = " \t\n\r"
 _LONGEST_ID = 256
 
 NAMES = {
@@ -60,7 +61,7 @@ PRESENTED = frozenset(
 """The parameters that an operation may need; no client secret, password or assertion is among them."""
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Wire:
     """A request, as far as it can be seen without reading anything.
 
@@ -106,12 +107,18 @@ class Wire:
 
 
 def form(text: str) -> dict[str, str]:
-    """Return the first value of each name of a urlencoded text; nothing if it has too many."""
-    try:
-        pairs = parse_qsl(text, max_num_fields=_MOST_FIELDS)
-    except ValueError:
-        return {}
-    return {NAMES.get(name, name): value for name, value in reversed(pairs)}
+    """Return the first value of each name of a urlencoded text, as ``parse_qsl`` does; nothing if it has too many."""
+    found: dict[str, str] = {}
+    if text.count("&") >= _MOST_FIELDS:
+        return found
+    encoded = "%" in text or "+" in text
+    for pair in text.split("&"):
+        name, _, value = pair.partition("=")
+        if value:
+            if encoded:
+                name, value = unquote_plus(name), unquote_plus(value)
+            found.setdefault(NAMES.get(name, name), value)
+    return found
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -119,11 +126,15 @@ def json_object(body: bytes) -> dict[str, Any]:
 
     Numbers are read as floats: the time to read a long integer is not linear in its length.
     """
+    plain = body[:1] == b"{" and body[1:2] != b"\0"  # all others, UTF-16 and 32 among them, ``json`` tells by itself
     try:
-        found = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+        text = body.decode("utf-8" if plain else json.detect_encoding(body), "surrogatepass").strip(_BLANK)
+        found, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return {}
-    members: dict[str, Any] = found if isinstance(found, dict) else {}
+    members: dict[str, Any] = found if isinstance(found, dict) and end == len(text) else {}
+    if NAMES.keys().isdisjoint(members):
+        return members
     return {NAMES.get(name, name): value for name, value in members.items()}
 
 

@@ -45,6 +45,7 @@ _DOCUMENT: dict[str, tuple[str, ...]] = {
 }
 _PENDING = ("authorization_pending", "slow_down")
 _NESTED = ("authed_user", "data")
+_TOKEN_TEXTS = ("access_token", "refresh_token", "scope", "token_type")
 _CODES = {
     # GitHub, see docs.github.com/…/troubleshooting-oauth-app-access-token-request-errors
     "bad_verification_code": "invalid_grant",
@@ -122,7 +123,7 @@ def outcome(
 
 def _members(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """Return the members of a response: of a JSON object, or of a form if it says that it is one or plain text."""
-    if body.lstrip()[:1] != b"{":  # only then a look at the headers, which costs more
+    if body[:1] != b"{" and body.lstrip()[:1] != b"{":  # only then a look at the headers, which costs more
         said = (headers.get("content-type") or "").lower()
         if said.startswith(("application/x-www-form-urlencoded", "text/plain")):
             return dict(form(body.decode("latin-1")))
@@ -150,15 +151,23 @@ def _error(status: int, headers: Mapping[str, str], members: Mapping[str, Any]) 
 
 def _token(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members of a token response (RFC 6749 section 5.1) that have the right type."""
-    nested = [members.get(name) for name in _NESTED]
-    parts = [members, *(part[0] if isinstance(part, list) and part else part for part in nested)]
-    holder = next((part for part in parts if isinstance(part, dict) and part.get("access_token")), members)
-    names = ("access_token", "refresh_token", "scope", "token_type")
-    found: dict[str, Any] = {name: holder[name] for name in names if isinstance(holder.get(name), str) and holder[name]}
+    holder = members if members.get("access_token") else _nested(members)
+    found: dict[str, Any] = {}
+    for name in _TOKEN_TEXTS:
+        value = holder.get(name)
+        if value and isinstance(value, str):
+            found[name] = value
     expires_in = own_tokens.lifetime(holder.get("expires_in"))
     if expires_in is not None and expires_in <= _LONGEST_LIFETIME:
         found["expires_in"] = expires_in
     return found
+
+
+def _nested(members: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the member of a response that has the token in it, the response itself if none has."""
+    parts = [members.get(name) for name in _NESTED]
+    parts = [part[0] if isinstance(part, list) and part else part for part in parts]
+    return next((part for part in parts if isinstance(part, dict) and part.get("access_token")), members)
 
 
 def _fits(
@@ -180,6 +189,8 @@ def _fits(
 
 
 def _learn(endpoints: Endpoints, recognised: Recognised, members: Mapping[str, Any]) -> tuple[str, ...]:
+    if not recognised.document and recognised.kind is not kinds.REGISTER:
+        return ()
     source = place_of(recognised.url)
     if source is None:
         return ()
@@ -187,6 +198,6 @@ def _learn(endpoints: Endpoints, recognised: Recognised, members: Mapping[str, A
         endpoints.learn_metadata(source, members)
     elif recognised.document == "protected_resource":
         return endpoints.learn_resource(members, recognised.discovery_method)
-    elif recognised.kind is kinds.REGISTER:
+    else:
         endpoints.learn_registration(source, members.get("registration_client_uri"))
     return ()

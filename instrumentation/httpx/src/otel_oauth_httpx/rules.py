@@ -7,7 +7,7 @@ A wrong match would give a name to somebody's other traffic, so a parameter alon
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds, redaction, vocabulary
 from otel_oauth_httpx.parameters import PRESENTED, authentication, client_id
@@ -92,24 +92,33 @@ def _well_known(endpoints: Endpoints, wire: Wire, known: Endpoint | None) -> Rec
     return None
 
 
-class _Seen(NamedTuple):
+class _Seen:
     """A request with its parameters.
 
     :param kind: the operation that the path stands for; ``None`` if for none.
     :param certain: its URL is known to be that endpoint.
     """
 
-    wire: Wire
-    sent: Mapping[str, str]
-    kind: OperationKind | None
-    certain: bool
-    scheme: str
-    user: str
+    def __init__(self, wire: Wire, sent: Mapping[str, str], kind: OperationKind | None, *, certain: bool) -> None:
+        self.wire = wire
+        self.sent = sent
+        self.kind = kind
+        self.certain = certain
+
+    @property
+    def scheme(self) -> str:
+        """How the client authenticates in the header."""
+        return authentication(self.wire)[0]
+
+    @property
+    def user(self) -> str:
+        """The client id in the header: asked for only where the parameters do not tell it, headers take their time."""
+        return authentication(self.wire)[1]
 
     @property
     def client(self) -> bool:
         """Whether the request says which client sends it."""
-        return bool(self.user or self.sent.get("client_id") or self.sent.get("client_assertion"))
+        return bool(self.sent.get("client_id") or self.sent.get("client_assertion") or self.user)
 
 
 def _by_parameters(wire: Wire, known: Endpoint | None) -> Recognised | None:
@@ -122,7 +131,7 @@ def _by_parameters(wire: Wire, known: Endpoint | None) -> Recognised | None:
     if kind is None and wire.is_json:
         return None
     sent = wire.parameters()
-    seen = _Seen(wire, sent, kind, known is not None, *authentication(wire))
+    seen = _Seen(wire, sent, kind, certain=known is not None)
     found = _kind(seen)
     if found is None:
         return None
@@ -133,9 +142,12 @@ def _by_parameters(wire: Wire, known: Endpoint | None) -> Recognised | None:
     presented = {name: value for name, value in sent.items() if name in PRESENTED}
     if "access_token" in sent and found in (kinds.REVOKE, kinds.INTROSPECT):
         presented.setdefault("token", sent["access_token"])
-    return _recognised(
-        wire,
+    origin = wire.place.origin
+    return Recognised(
         found,
+        wire.method,
+        origin,
+        origin + wire.place.path,
         grant_type=_grant(found, sent),
         client_id=client_id(sent.get("client_id")) or seen.user,
         manages=found is kinds.REGISTER and wire.method == "PUT",
@@ -166,13 +178,18 @@ def _token_request(seen: _Seen) -> OperationKind | None:
     endpoint besides, and so it must for a grant that nobody documents.
     """
     wire, grant = seen.wire, seen.sent["grant_type"]
-    named = grant in vocabulary.GRANT_TYPES or grant in _OWN_GRANTS or grant.startswith(_URIS)
-    proven = any(name in seen.sent for name in _PROOFS[grant]) if grant in _PROOFS else seen.client
     if seen.kind is kinds.TOKEN:
-        recognised = wire.method == "POST" or (wire.method == "GET" and (seen.client or "access_token" in seen.sent))
+        recognised = wire.method == "POST" or (wire.method == "GET" and ("access_token" in seen.sent or seen.client))
     else:
-        recognised = wire.method == "POST" and named and proven and bool(wire.content) and not wire.is_json
+        recognised = wire.method == "POST" and bool(wire.content) and not wire.is_json and _proven(seen, grant)
     return _GRANTS.get(grant, kinds.TOKEN) if recognised else None
+
+
+def _proven(seen: _Seen, grant: str) -> bool:
+    """Tell whether somebody documents a grant, and the request holds what it cannot do without."""
+    if not (grant in vocabulary.GRANT_TYPES or grant in _OWN_GRANTS or grant.startswith(_URIS)):
+        return False
+    return any(name in seen.sent for name in _PROOFS[grant]) if grant in _PROOFS else seen.client
 
 
 def _authorization_request(seen: _Seen) -> OperationKind | None:

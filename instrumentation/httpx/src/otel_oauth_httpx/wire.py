@@ -136,7 +136,7 @@ def _host(origin: str) -> str | None:
         return None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Sent:
     """A recognised request on its way.
 
