@@ -36,11 +36,13 @@ class Budget:
 _SDK = "The SDK's `Tracer.start_span`, `Span.end` and `Logger.emit`"
 _SERVER = (
     f"{_SDK} are what no instrumentation with these signals can leave out. Beyond them ours counts each storage "
-    "operation of the request with its duration, and asks the ledger what became of client, code and tokens."
+    "operation of the request with its duration, and asks the ledger what became of client, code and tokens: Python of "
+    "ours, and most of what it adds."
 )
 _CLIENT = (
     f"{_SDK} are what no instrumentation with these signals can leave out. Beyond them ours learns each new pair of "
-    "tokens and what became of the one before, so that a refresh token that is used twice is seen."
+    "tokens and what became of the one before, so that a refresh token that is used twice is seen: Python of "
+    "ours, and most of what it adds."
 )
 _LOGIN = (
     f"{_SDK} are called four times a login, for both sides of authorization and exchange; stock makes three spans and "
@@ -61,23 +63,28 @@ BUDGETS: tuple[Budget, ...] = (
     Budget(
         "server_client_credentials", "client credentials at the server, of what stock Flask adds", 0.5, 0.7, _SERVER
     ),
-    Budget("server_code", "a code with PKCE at the server, of what stock Flask adds", 0.5, 1.2, _SERVER),
-    Budget("server_refresh", "a refresh at the server, of what stock Flask adds", 0.5, 0.98, _SERVER),
+    Budget("server_code", "a code with PKCE at the server, of what stock Flask adds", 0.5, 1.4, _SERVER),
+    Budget("server_refresh", "a refresh at the server, of what stock Flask adds", 0.5, 0.97, _SERVER),
     Budget(
         "server_unsampled", "client credentials with our spans not sampled, of sampled stock", 0.35, 0.54, _UNSAMPLED
     ),
-    Budget("httpx_refresh", "a refresh by httpx, of what stock httpx adds", 0.5, 1.0, _CLIENT),
-    Budget("async_refresh", "a refresh by httpx, async, of what stock httpx adds", 0.5, 0.83, _CLIENT),
-    Budget("requests_refresh", "a refresh by requests, of what stock requests adds", 0.5, 1.4, _CLIENT),
-    Budget("httpx_unsampled", "a refresh by httpx with our spans not sampled, of sampled stock", 0.35, 1.0, _UNSAMPLED),
-    Budget("login", "a whole login, both sides, of what both stock instrumentations add", 0.5, 1.3, _LOGIN),
+    Budget("httpx_refresh", "a refresh by httpx, of what stock httpx adds", 0.5, 0.86, _CLIENT),
+    Budget("async_refresh", "a refresh by httpx, async, of what stock httpx adds", 0.5, 1.1, _CLIENT),
+    Budget("requests_refresh", "a refresh by requests, of what stock requests adds", 0.5, 1.3, _CLIENT),
+    Budget(
+        "httpx_unsampled", "a refresh by httpx with our spans not sampled, of sampled stock", 0.35, 0.86, _UNSAMPLED
+    ),
+    Budget("login", "a whole login, both sides, of what both stock instrumentations add", 0.5, 1.2, _LOGIN),
+    Budget(
+        "wire_refresh", "a refresh that is seen by the httpx plugin alone, of what stock httpx adds", 0.5, 1.0, _CLIENT
+    ),
     Budget("httpx_plain", "an httpx request that is not OAuth, of the bare request, beyond the noise", 0.015),
     Budget("event", "an event in the request, of the SDK's `Logger.emit`", 2.0),
     Budget("redaction_span", "redaction of a span with nothing to redact, of the SDK's span", 0.3),
     Budget("redaction_log", "redaction of a log record with nothing to redact, of the SDK's `Logger.emit`", 0.5),
     Budget("attach", "attaching, in seconds beyond importing the libraries", 0.06, 0.077, _ATTACH),
-    Budget("cpu_100", "CPU of ours at 100 token requests a second, in per cent of a core", 1.0, 17, _PACED),
-    Budget("cpu_50", "CPU of ours at 50 token requests a second, in per cent of a core", 0.5, 12, _PACED),
+    Budget("cpu_100", "CPU of ours at 100 token requests a second, in per cent of a core", 1.0, 18, _PACED),
+    Budget("cpu_50", "CPU of ours at 50 token requests a second, in per cent of a core", 0.5, 9.5, _PACED),
     Budget("memory", "megabytes that flows with random ids leave, ledger of the host", 30),
     Budget("memory_process", "the same with the ledger in memory", 30),
     Budget("series", "series that flows with random ids add", 0),

@@ -126,6 +126,27 @@ class HttpxPlain(HttpxRefresh):
             self.after()
 
 
+class WireRefresh(HttpxPlain):
+    """A refresh by a plain httpx client, seen on the wire by our instrumentation of httpx."""
+
+    operations = 60
+    moved: ClassVar[dict[str, float]] = CLIENT_REFRESH
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = str(_login()["refresh_token"])
+
+    def _session(self) -> Any:  # noqa: ANN401 as above
+        return httpx2.Client(transport=httpx2.MockTransport(_answered), verify=False)
+
+    def run(self, operations: int) -> None:
+        """Refresh, one after the other."""
+        for _ in range(operations):
+            form = {"grant_type": "refresh_token", "refresh_token": self.held, **CLIENT}
+            self.held = self.session.post(TOKEN_URL, data=form).json()["refresh_token"]
+            self.after()
+
+
 class _Adapter(BaseAdapter):
     """Answers requests in the process."""
 

@@ -33,6 +33,7 @@ QUICK = (
     "server_refresh",
     "httpx_refresh",
     "requests_refresh",
+    "wire_refresh",
     "httpx_plain",
     "login",
 )

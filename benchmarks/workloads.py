@@ -9,7 +9,7 @@ import httpx2
 from authlib.integrations.httpx_client import OAuth2Client
 
 from benchmarks.attached import instrument_client
-from benchmarks.client_workloads import ISSUER, AsyncRefresh, HttpxPlain, HttpxRefresh, RequestsRefresh
+from benchmarks.client_workloads import ISSUER, AsyncRefresh, HttpxPlain, HttpxRefresh, RequestsRefresh, WireRefresh
 from benchmarks.requested import REDIRECT, VERIFIER
 from benchmarks.server import call
 from benchmarks.server_workloads import ClientCredentials, CodeExchange, PlainRequest, Refresh, ServerWorkload
@@ -67,6 +67,7 @@ WORKLOADS: dict[str, type[Any]] = {
     "httpx_refresh": HttpxRefresh,
     "async_refresh": AsyncRefresh,
     "requests_refresh": RequestsRefresh,
+    "wire_refresh": WireRefresh,
     "httpx_plain": HttpxPlain,
     "login": Login,
 }
