@@ -76,7 +76,7 @@ BUDGETS: tuple[Budget, ...] = (
     ),
     Budget("login", "a whole login, both sides, of what both stock instrumentations add", 0.5, 1.2, _LOGIN),
     Budget(
-        "wire_refresh", "a refresh that is seen by the httpx plugin alone, of what stock httpx adds", 0.5, 1.0, _CLIENT
+        "wire_refresh", "a refresh that is seen by the httpx plugin alone, of what stock httpx adds", 0.5, 1.1, _CLIENT
     ),
     Budget("httpx_plain", "an httpx request that is not OAuth, of the bare request, beyond the noise", 0.015),
     Budget("event", "an event in the request, of the SDK's `Logger.emit`", 2.0),
