@@ -52,7 +52,6 @@ class Move:
         names = [str(part) for part in self.labels if type(part) is Fact]
         object.__setattr__(self, "counts", self.metric.kind == "counter")
         object.__setattr__(self, "rule", rule(self.metric))
-        object.__setattr__(self, "literal", None if names else self.labels)
         object.__setattr__(self, "_facts", _getter(names) if len(names) == len(self.labels) else None)
 
     counts: bool = field(init=False, default=False)
@@ -60,9 +59,6 @@ class Move:
 
     rule: Rule | None = field(init=False, default=None)
     """What event the increment is, where it is one."""
-
-    literal: tuple[str, ...] | None = field(init=False, default=None)
-    """The label values, where none of them is taken from a fact."""
 
     _facts: Callable[[Mapping[str, object]], tuple[str, ...]] | None = field(init=False, default=None)
 

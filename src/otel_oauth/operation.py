@@ -55,11 +55,6 @@ def current_operation() -> Operation | None:
     return operation if operation is None or not operation.ended else _living(operation)
 
 
-def operation_within(kind: OperationKind) -> Operation | None:
-    """Return the innermost operation of ``kind`` that is under way in this context, or ``None``."""
-    return nearest(_current.get(), kind)
-
-
 def nearest(operation: Operation | None, kind: OperationKind) -> Operation | None:
     """Return the innermost operation of ``kind`` that is under way, ``operation`` itself or one around it."""
     while operation is not None and (operation.kind is not kind or operation.ended):

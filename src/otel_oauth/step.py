@@ -43,11 +43,8 @@ class Step(Operation):
             seconds = max(0.0, seconds - self.nested)
         if parent is not None:
             parent.nested += seconds
-        exemplar = self.sampled_context()
         plan = telemetry.plans.of(facts, self.kind, None)
-        telemetry.table.add_to(plan.cells, exemplar)
-        for series in plan.own:
-            series.add(seconds, exemplar)
+        telemetry.plans.apply(plan, facts, seconds, self.sampled_context())
         if plan.events:
             if parent is not None:
                 # Whose request it was: a step knows only itself.

@@ -133,7 +133,8 @@ def _flood_of_operations(recording: Any, count: int) -> None:
             recording.metrics()
     found = {name: metric.data.data_points for name, metric in recording.metrics().items()}
     assert {name for name, points in found.items() if len(points) > c.BY_NAME[name].max_series(CAPS)} == set()
-    flooded = {move.metric for owner in owners for move in owner.moves if move.literal is None}
+    moves = [move for owner in owners for move in owner.moves]
+    flooded = {move.metric for move in moves if any(type(part) is Fact for part in move.labels)}
     assert len(flooded) > 15
     for metric in flooded:
         assert any("other" in point.attributes.values() for point in found[metric.name]), metric.name
