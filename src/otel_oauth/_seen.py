@@ -1,45 +1,48 @@
 """Secrets known by value: what this process has just seen as a code, token, state, verifier or secret.
 
-Of each value every piece of six bytes is kept as a hash (keyed by the interpreter, for this process alone), never the
-value itself; of every seventh piece it is known whose it is. A text is looked at in every seventh place only: whatever
-holds twelve consecutive characters of a value holds one of its pieces there. Pieces of what may be plain language or a
-path are kept apart: they only lead from one part of a value that was found to the next. Base64 and hexadecimal forms
-are decoded and looked at in the same way. Memory is bounded by two generations: when the young one is full it becomes
-the old one, whose values are forgotten.
+What is kept of a value is blurred: each letter and digit stands for two, in each process others, so that it can be
+compared with a text and does not stand in memory as it is. Its pieces of six bytes tell quickly that a text holds none: two of six places in
+a row are looked at, and whatever holds twelve consecutive characters of a value holds a piece of it there. What may be
+plain language or a path counts for nothing. Base64 and hexadecimal forms are decoded and looked at in the same way.
+Memory is bounded by two generations: when the young one is full it becomes the old one, whose values are forgotten.
 """
 
 from __future__ import annotations
 
 import os
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from otel_oauth._pieces import (
     ANY_WORD,
-    CHUNK,
+    BLURRED,
+    ENCODED,
     GRAM,
     LONG,
-    LONG_RUN,
     LONG_WORD,
+    LOWER,
+    NEVER,
     OF_WORDS,
     PIECE,
     RUN,
-    RUNS,
-    SPLITTERS,
-    STRIDE,
     TO_BASE64,
+    UPPER,
     all_decoded,
+    bytes_of,
     decoded,
-    grams_of,
-    parts_of,
-    pieces_of,
+    pieces_of_text,
+    pieces_of_value,
+    places_of,
     widened,
+    words_in,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-_LIMIT = 65_536
+_LIMIT = 73_728  # characters
+_MOST_WATCHED = 65_536
+_MOST_PLACES = 16
 _MARK_BYTES = 3
 
 OWN = "client "
@@ -72,25 +75,51 @@ class Region(NamedTuple):
     mark: Mark
 
 
-_SEVERAL = Mark("token", "0" * 2 * _MARK_BYTES)
-"""Of what is made of small pieces of several values."""
+_Kept: TypeAlias = "tuple[str, bytes, Collection[int]]"
+"""Of a value its kind, its digest, and which of its pieces are words. No class: many are made."""
 
 
 class _Generation:
     """What was remembered until the next generation began.
 
-    :ivar pieces: the hashes of the pieces of values; ``words`` those that may be plain language.
-    :ivar marks: of every seventh piece what is to stand in the place of its value.
     :ivar values: the hashes of whole values, with the key that they were marked with.
+    :ivar pieces: the pieces of values.
+    :ivar kept: the values.
+    :ivar joined: the same one after the other, the newest last.
+    :ivar size: how many characters they have.
     """
 
-    __slots__ = ("marks", "pieces", "values", "words")
+    __slots__ = ("joined", "kept", "pieces", "size", "values")
 
     def __init__(self) -> None:
-        self.pieces: set[int] = set()
-        self.words: set[int] = set()
-        self.marks: dict[int, Mark] = {}
         self.values: dict[int, bytes] = {}
+        self.pieces: set[bytes] = set()
+        self.kept: dict[bytes, _Kept] = {}
+        self.joined = bytearray()
+        self.size = 0
+
+    def longest(self, data: bytes, place: int, least: int) -> tuple[Region | None, bool]:
+        """Return how far the text around a piece is that of a value, if that is enough without plain words.
+
+        Also tell whether no other value goes further: of those that begin alike only the newest are looked at.
+        """
+        piece, joined = data[place : place + GRAM], self.joined
+        longest: Region | None = None
+        at = joined.rfind(piece)
+        for _ in range(_MOST_PLACES):
+            if at < 0:
+                return longest, True
+            first = joined.rfind(NEVER, 0, at) + 1
+            value = bytes(joined[first : joined.find(NEVER, at)])
+            before, after = _alike_around(data, place, least, value, at - first)
+            kind, digest, words = self.kept[value]
+            plain = sum(at - first - before <= word <= at - first + after - GRAM for word in words)
+            if before + after - plain >= PIECE and (longest is None or before + after > longest.end - longest.start):
+                longest = Region(place - before, place + after, Mark(kind, digest[:_MARK_BYTES].hex()))
+                if before + after == len(value):
+                    return longest, True
+            at = joined.rfind(piece, 0, at + GRAM - 1)
+        return longest, at < 0
 
 
 class Seen:
@@ -107,7 +136,7 @@ class Seen:
         self.active = False
         self.generation = 0
         self.watched_generation = 0
-        self._watched: set[int] = set()
+        self._watched: set[bytes] = set()
         self._word = LONG_WORD
         self._young, self._old = _Generation(), _Generation()
 
@@ -122,15 +151,17 @@ class Seen:
         self.watched_generation += 1
         self.generation += 1
 
-    def mark(self, kind: str, value: str) -> Mark:
-        """Return the mark of a value: the same for the same value, whatever kind of token it is called."""
-        digest = blake2b(
+    def _digest(self, kind: str, value: str) -> bytes:
+        return blake2b(
             value.encode("utf-8", "surrogatepass"),
             key=self.key[:64],
             digest_size=16,
             person=_SPACES.get(kind) or kind.encode()[:16],
         ).digest()
-        return Mark(kind, digest[:_MARK_BYTES].hex())
+
+    def mark(self, kind: str, value: str) -> Mark:
+        """Return the mark of a value: the same for the same value, whatever kind of token it is called."""
+        return Mark(kind, self._digest(kind, value)[:_MARK_BYTES].hex())
 
     def known(self, value: str) -> bool:
         """Tell whether a value was remembered a short time ago; also a text that :meth:`holding` was told of."""
@@ -139,119 +170,125 @@ class Seen:
     def holding(self, text: str, kind: str, value: str) -> None:
         """Remember a value, and that ``text`` holds no other: a header that comes with each request, say."""
         self.learn(kind, value)
+        young = self._young
         if self.known(value):  # else ever more texts could be remembered, and nothing that bounds their number
-            self._young.values[hash(text)] = self.key
+            young.values[hash(text)] = self.key
+            young.size += PIECE
+            self._grown(young)
 
     def learn(self, kind: str, value: str, digest: bytes | None = None) -> None:
         """Remember a value of at least twelve characters; ``digest`` is the ledger's, if it has one already."""
         if digest is not None and value.startswith(OWN):
             value, digest = value[len(OWN) :], None
-        if not self.active or len(value) < PIECE or self.known(value):
+        young, number = self._young, hash(value)
+        if not self.active or len(value) < PIECE or young.values.get(number) == self.key:
             return
-        young = self._young
-        mark = self.mark(kind, value) if digest is None else Mark(kind, digest[:_MARK_BYTES].hex())
-        for part in parts_of(value):
-            data = part.encode("latin-1", "replace")
-            if self._word is LONG_WORD and data.translate(None, OF_WORDS):
-                self._word = ANY_WORD
-            marked, pieces, words = pieces_of(data)
-            young.marks.update(dict.fromkeys(marked, mark))
-            young.pieces.update(pieces)
-            if pieces and words:
-                young.words.update(words)
-            if not self._watched.isdisjoint(pieces):
-                self._changed()
-        young.values[hash(value)] = self.key
-        if len(young.pieces) + len(young.words) > _LIMIT:
-            self._old, self._young = young, _Generation()
+        data = bytes_of(value)
+        words, blurred = words_in(data), data.translate(BLURRED)
+        pieces = pieces_of_value(blurred, words)
+        young.kept[blurred] = kind, self._digest(kind, value) if digest is None else digest, words
+        young.joined += blurred + NEVER
+        young.pieces.update(pieces)
+        if self._word is LONG_WORD and data.translate(None, OF_WORDS):
+            self._word = ANY_WORD
+            self._changed()
+        elif not self._watched.isdisjoint(pieces):
+            self._changed()
+        young.values[number] = self.key
         self.generation += 1
+        young.size += len(data)
+        if young.size > _LIMIT:
+            self._grown(young)
 
-    def _strange(self, data: bytes) -> bool:
-        young, old = self._young.pieces, self._old.pieces
-        if len(data) <= CHUNK:
-            grams = map(hash, SPLITTERS[(len(data) - GRAM) // STRIDE](data))
-            if not old:
-                return young.isdisjoint(grams)
-            return not any(gram in young or gram in old for gram in grams)
-        return all(young.isdisjoint(grams) and old.isdisjoint(grams) for _, grams in grams_of(data))
+    def _grown(self, young: _Generation) -> None:
+        if young.size > _LIMIT and young is self._young:
+            self._old, self._young = young, _Generation()
+
+    # Texts ------------------------------------------------------------------------------------------------------------
+
+    def _pieces(self, text: str) -> list[bytes]:
+        """Return those pieces of a text that may be of a value, also of what is encoded in it: of most texts none."""
+        data, word = text.encode("latin-1", "replace"), self._word
+        # A regular expression takes many times as long to find out that no word is long.
+        words = data.translate(word)
+        first = words.find(LONG)
+        if first < 0:
+            return []
+        plain = word is LONG_WORD  # then no value goes beyond a word
+        if plain:
+            data = data[first : words.rfind(LONG) + PIECE]
+            if not data.strip(LOWER) or not data.strip(UPPER):
+                return []
+        pieces = pieces_of_text(data.translate(BLURRED))
+        if len(data) >= ENCODED:
+            other = all_decoded(data)
+            if other and (not plain or LONG in other.translate(word)):
+                pieces += pieces_of_text(other.translate(BLURRED))
+        return pieces
 
     def absent(self, text: str) -> bool:
         """Tell quickly that no piece of a known value is in ``text``, in whatever form; false means: look closer."""
-        if len(text) < PIECE or not self._young.pieces:
+        young, old = self._young.pieces, self._old.pieces
+        if len(text) < PIECE or not (young or old):
             return True
-        data = text.encode("latin-1", "replace")
-        # A regular expression takes many times as long to find out that no word is long.
-        words = data.translate(self._word)
-        first = words.find(LONG)
-        if first < 0:
-            return True
-        plain = self._word is LONG_WORD  # then no value goes beyond a word
-        if not self._strange(data[first : words.rfind(LONG) + PIECE] if plain else data):
-            return False
-        return LONG_RUN not in data.translate(RUNS) or all(self._strange(decoded) for decoded in all_decoded(data))
+        pieces = self._pieces(text)
+        return not pieces or (young.isdisjoint(pieces) and old.isdisjoint(pieces))
 
     def watch(self, text: str) -> bool:
         """Have :attr:`watched_generation` changed by any value to come that may be in ``text``; false if one is now."""
+        if len(self._watched) > _MOST_WATCHED:
+            self._changed()
         if len(text) >= PIECE:
-            data = text.encode("latin-1", "replace")
-            for part in (data, *all_decoded(data)):
-                for _, grams in grams_of(part):
-                    self._watched.update(grams)
+            self._watched.update(self._pieces(text))
         return self.absent(text)
 
     def find(self, text: str) -> list[Region]:
         """Return where known values, or pieces of them, are."""
-        if len(text) < PIECE or not self._young.pieces:
+        if len(text) < PIECE or not (self._young.pieces or self._old.pieces):
             return []
         data = text.encode("latin-1", "replace")
-        found = list(self._pieces(data))
+        found = list(self._regions(data))
         for run in RUN.finditer(data):
-            mark = self._in_encoded(run.group().translate(TO_BASE64))
-            if mark is not None:
-                found.append(Region(*widened(data, run.start(), run.end()), mark))
+            # One alignment after the other in one text: mostly there is nothing in any.
+            for region in self._regions(decoded(run.group().translate(TO_BASE64))):
+                found.append(Region(*widened(data, run.start(), run.end()), region.mark))
+                break
         return found
 
-    def _in_encoded(self, run: bytes) -> Mark | None:
-        for plain in decoded(run):
-            for region in self._pieces(plain):
-                return region.mark
-        return None
+    def _regions(self, data: bytes) -> Iterator[Region]:
+        young, old = self._young, self._old
+        data = data.translate(BLURRED)
+        done, waiting = 0, None
+        for place in places_of(data, young.pieces, old.pieces):
+            if waiting is not None and place > waiting.end:
+                yield waiting
+                done, waiting = waiting.end, None
+            if place >= done:
+                (newer, sure), (older, also) = young.longest(data, place, done), old.longest(data, place, done)
+                waiting = _longer(waiting, _longer(newer, older))
+                if waiting is not None and sure and also:
+                    yield waiting
+                    done, waiting = waiting.end, None
+        if waiting is not None:
+            yield waiting
 
-    def _pieces(self, data: bytes) -> Iterator[Region]:
-        done = 0
-        young, old = self._young.pieces, self._old.pieces
-        for start, grams in grams_of(data):
-            for number, gram in enumerate(grams):
-                place = start + number * STRIDE
-                if place < done or (gram not in young and gram not in old):
-                    continue
-                region, words = self._extent(data, place, done)
-                done = region.end
-                if region.end - region.start - words >= PIECE:
-                    yield region
 
-    def _extent(self, data: bytes, place: int, least: int) -> tuple[Region, int]:
-        """Return where the known pieces around one of them begin and end, and how many places of that are words."""
-        generations = self._young, self._old
-        first = last = place
-        mark = self._mark_of(data, place)
-        words = 0
-        for step, limit in ((-1, least), (1, len(data) - GRAM)):
-            at = place
-            while at != limit:
-                gram = hash(data[at + step : at + step + GRAM])
-                if not any(gram in generation.pieces for generation in generations):
-                    if not any(gram in generation.words for generation in generations):
-                        break
-                    words += 1
-                at += step
-                mark = mark or self._mark_of(data, at)
-            first, last = min(first, at), max(last, at)
-        return Region(first, last + GRAM, mark or _SEVERAL), words
+def _alike_around(data: bytes, place: int, least: int, value: bytes, at: int) -> tuple[int, int]:
+    """Return how many bytes before a place of a text, and from it on, are those of a value before and from another."""
+    before = _alike(data[max(least, place - at) : place][::-1], value[:at][::-1])
+    return before, _alike(data[place : place + len(value) - at], value[at:])
 
-    def _mark_of(self, data: bytes, place: int) -> Mark | None:
-        gram = hash(data[place : place + GRAM])
-        return self._young.marks.get(gram) or self._old.marks.get(gram)
+
+def _longer(one: Region | None, other: Region | None) -> Region | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.end - other.start > one.end - one.start else one
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    """Return how many bytes at the beginning are the same."""
+    both = zip(one, other, strict=False)
+    return next((place for place, (a, b) in enumerate(both) if a != b), min(len(one), len(other)))
 
 
 SEEN = Seen()

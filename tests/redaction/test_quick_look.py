@@ -95,6 +95,17 @@ def test_a_percent_encoded_text_is_not_trusted_beyond_the_next_value() -> None:
     assert "Zk81" not in left
 
 
+def test_the_digests_of_our_own_events_are_not_looked_at() -> None:
+    names = Names()
+    own = names.get("oauth.token_family.digest")
+    assert own is not None
+    assert own.readable
+    assert names.get("shop.digest") is None
+    token = names.get("oauth.token")
+    assert token is not None
+    assert not token.readable
+
+
 def test_an_expression_is_compiled_when_it_is_used() -> None:
     found = pattern(r"(a+)b", re.IGNORECASE)
     assert "search" not in vars(found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import string
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_oauth import _seen, own_tokens, redaction
-from otel_oauth._pieces import PIECE
+from otel_oauth._pieces import BLURRED, PIECE
 from otel_oauth._seen import SEEN
 from otel_oauth.ledger import Ledger, MemoryStore
 
@@ -145,6 +147,49 @@ def test_memory_is_bounded_and_the_oldest_go_first(
     assert len(SEEN._young.pieces) + len(SEEN._old.pieces) < 3 * 2000
     assert redaction.redact(values[0]) == values[0]
     assert "redacted" in redaction.redact(values[-1])
+
+
+def test_what_was_seen_is_known_when_the_next_generation_begins(
+    install: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install()
+    redaction.seen("token", SECRET)
+    monkeypatch.setattr(_seen, "_LIMIT", 1)
+    redaction.seen("token", SECRET[::-1])
+    assert not SEEN._young.pieces
+    for value in (SECRET, SECRET[::-1]):
+        assert redaction.redact(f"it is <{value}>") == f"it is <{redacted_as('token', value)}>"
+
+
+def test_values_that_begin_alike_are_told_apart(install: Callable[..., None]) -> None:
+    install()
+    values = [f"shop_at_V2_{number:02}{secrets.token_urlsafe(24)}" for number in range(40)]
+    for value in values:
+        redaction.seen("token", value)
+    for value in values:
+        assert redaction.redact(f"it is <{value}>") == f"it is <{redacted_as('token', value)}>"
+    assert redaction.redact("see shop_at_V2_ there") == "see shop_at_V2_ there"
+
+
+def test_what_is_watched_for_is_bounded(install: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_seen, "_MOST_WATCHED", 100)
+    install()
+    redaction.seen("token", SECRET)
+    for number in range(200):
+        SEEN.watch(f"the order 4bf92f3577b34da6a3ce929d0e{number:06}")
+        assert len(SEEN._watched) < 200
+
+
+def test_what_is_kept_of_a_value_is_blurred(install: Callable[..., None]) -> None:
+    """Each letter and digit stands for two: 43 of them for more values than anybody could try."""
+    install()
+    redaction.seen("token", SECRET)
+    kept = bytes(SEEN._young.joined)
+    assert len(set(SECRET.encode().translate(BLURRED))) < len(set(SECRET))
+    assert not any(SECRET[place : place + 3].encode() in kept for place in range(len(SECRET) - 2))
+    letters = (string.ascii_letters + string.digits).encode()
+    assert set(Counter(letters.translate(BLURRED)).values()) == {2}
+    assert len(set(string.hexdigits.encode().translate(BLURRED))) == len(string.hexdigits)
 
 
 def test_what_the_ledger_digests_is_known(install: Callable[..., None]) -> None:

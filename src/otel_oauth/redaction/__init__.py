@@ -11,7 +11,7 @@ digest, the same for the same secret: ``[redacted:access_token:1f3a9c]``. docs/r
 from __future__ import annotations
 
 import threading
-from base64 import b64decode
+from binascii import a2b_base64
 from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import wrapt
 
 from otel_oauth._guard import Guard
+from otel_oauth._pieces import PIECE
 from otel_oauth._seen import SEEN
 from otel_oauth.redaction import _baggage, _logging, _metrics, _records, _spans
 from otel_oauth.redaction._names import Names
@@ -148,10 +149,11 @@ def seen(kind: str, value: str) -> None:
 
 def seen_parameters(parameters: Mapping[str, object]) -> None:
     """Remember the secrets among the parameters of a request or response."""
-    if SEEN.active and _sources is not None and _sources.redactor is not None:
+    redactor = None if _sources is None else _sources.redactor
+    if SEEN.active and redactor is not None:
         for name, value in parameters.items():
-            if isinstance(value, str) and not SEEN.known(value):
-                kind = _sources.redactor.kind(name)
+            if isinstance(value, str) and len(value) >= PIECE:
+                kind = redactor.kind(name)
                 if kind:
                     SEEN.learn(kind, value)
 
@@ -163,10 +165,11 @@ def seen_authorization(header: object) -> None:
     scheme, _, credentials = header.partition(" ")
     if scheme.lower() == "basic":
         try:
-            decoded = b64decode(credentials).decode()
+            secret = a2b_base64(credentials).decode().partition(":")[2]
         except ValueError:
             return
-        SEEN.holding(header, "client_secret", unquote(decoded.partition(":")[2]))
+        if len(secret) >= PIECE:
+            SEEN.holding(header, "client_secret", unquote(secret))
 
 
 def count_into(redaction: Callable[[str, str, int], None], error: Callable[[str], None]) -> None:
