@@ -33,8 +33,8 @@ def challenge_of(verifier: str) -> str:
 def initiated(operation: Operation, state: object, *, verifier: bool, seconds: float = LIFETIME) -> None:
     """Note the state that an authorization request was made with; ``seconds`` is how long it is kept."""
     ledger, facts = operation.telemetry.ledger, operation.facts
-    facts["pkce"], facts["state"] = verifier, ledger.digest(b"state", str(state))
-    ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=operation.span_ids)
+    facts["pkce"] = verifier
+    facts["state"] = ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=operation.span_ids)
 
 
 def time_flow(operation: Operation, entry: Entry | None, returned: float, started: float = 0.0) -> None:

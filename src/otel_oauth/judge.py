@@ -125,12 +125,11 @@ def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> 
     entry = again.entry
     if entry is not None and presented.client_id:
         same = entry.owner == ledger.client_digest(presented.client_id)
-        lost = entry.status == _REDEEMING and same and not accepted and not presented.found
-        turned = entry.status == _ROTATED or lost
-        if turned:
+        status = entry.status
+        lost = status == _REDEEMING and same and not accepted and not presented.found
+        if lost or status == _ROTATED:
             return _refresh_reused(sighting, again, race_window, same=same, accepted=accepted)
-        live = entry.status in (_ISSUED, _REDEEMING) and entry.expires_at > time.time()
-        if live and not same:
+        if not same and status in (_ISSUED, _REDEEMING) and entry.expires_at > time.time():
             return cases.REFRESH_OF_OTHER_CLIENT
     if accepted:
         return cases.REFRESH_OK

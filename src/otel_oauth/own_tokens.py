@@ -71,7 +71,7 @@ def lifetime(value: object) -> float | None:
         return None
     try:
         return max(0.0, float(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

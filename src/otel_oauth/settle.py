@@ -8,7 +8,8 @@ that an answer without an error went out: a refusal undoes what was provisional.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from otel_oauth import cases, judge
@@ -90,8 +91,7 @@ def code_issued(  # noqa: PLR0913 one argument for each fact that is kept of a c
     facts["pkce_plain"] = method == "plain"
     facts["redirect_insecure"] = _is_insecure(redirect_uri)
     facts["challenge_method"] = _closed(method)
-    facts["code"] = facts["family"] = operation.telemetry.ledger.digest(b"code", code)
-    operation.telemetry.ledger.issue_code(
+    facts["code"] = facts["family"] = operation.telemetry.ledger.issue_code(
         code,
         client_id,
         method=method,
@@ -101,7 +101,8 @@ def code_issued(  # noqa: PLR0913 one argument for each fact that is kept of a c
     )
 
 
-class IssuedTokens(NamedTuple):
+@dataclass(eq=False, repr=False)
+class IssuedTokens:
     """The tokens of an answer; digested when they are settled, never kept.
 
     :param expires_in: the lifetime of the access token in seconds; ``None`` if the answer does not say it.
@@ -176,6 +177,8 @@ def refresh(
     if status < CLIENT_ERROR:
         rotated = replaced and bool(tokens.refresh_token)
         presented.settled = issued(operation, tokens, parent=sighting, rotated=rotated)
+    if sighting is not None and not presented.found:
+        telemetry.ledger.presented(sighting)
     case = judge.refresh(telemetry.ledger, presented, telemetry.settings.race_window)
     operation.judge(case)
     if sighting is not None:

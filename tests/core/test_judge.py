@@ -218,7 +218,11 @@ def window_over(_ledger: Any, clock: Any) -> None:
 
 
 def successor_presented(ledger: Ledger, _clock: Any) -> None:
-    ledger.sight_refresh("r1")
+    ledger.presented(ledger.sight_refresh("r1"))
+
+
+def successor_in_flight(ledger: Ledger, _clock: Any) -> None:
+    ledger.redeeming(Kind.REFRESH, ledger.sight_refresh("r1"))
 
 
 def successor_rotated(ledger: Ledger, _clock: Any) -> None:
@@ -243,6 +247,7 @@ RACES = [
     (window_over, "client", {}, WINDOW, "refresh_reused"),
     (window_over, "client", ACCEPTED, WINDOW, "refresh_reused"),
     (successor_presented, "client", {}, WINDOW, "refresh_reused"),
+    (successor_in_flight, "client", {}, WINDOW, "refresh_reused"),
     (successor_rotated, "client", {}, WINDOW, "refresh_reused"),
     (nothing, "client", {"found": True, "error": "invalid_scope"}, WINDOW, "refresh_race"),
     (just_within, "client", {}, 29.0, "refresh_reused"),
@@ -320,7 +325,7 @@ def test_a_loser_that_was_presented_before_the_rotation_is_a_race_even_if_the_su
     grant(ledger)
     before = ledger.sight_refresh("r0")
     rotate(ledger)
-    ledger.sight_refresh("r1")
+    ledger.redeeming(Kind.REFRESH, ledger.sight_refresh("r1"))
     loser = RefreshPresented(before, "client", found=False, status=400, error="invalid_grant")
     assert name(judge.refresh(ledger, loser, WINDOW)) == "refresh_race"
     assert judged_refresh(ledger) == "refresh_reused"

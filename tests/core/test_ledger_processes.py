@@ -53,7 +53,7 @@ WORKER = textwrap.dedent("""
             ledger.issue_state(f"{prefix}{number}", verifier=True)
 
     def stop(_change):
-        ledger._store.current.transact(lambda _: os.kill(os.getpid(), signal.SIGSTOP))
+        ledger._store.current.transact(lambda _, stop: os.kill(os.getpid(), stop), signal.SIGSTOP)
 
     verbs = {"code": code, "refresh": refresh, "state": state, "fill": fill, "stop": stop}
     print(json.dumps("ready"), flush=True)
@@ -136,7 +136,7 @@ def test_a_replay_that_reaches_another_process_is_found_each_time(shared: Ledger
         shared.granted(
             "client", f"b{number}", refresh_token=f"s{number}", parent=shared.sight_refresh(f"r{number}"), rotated=True
         )
-        shared.sight_refresh(f"s{number}")
+        shared.presented(shared.sight_refresh(f"s{number}"))
         verdicts.append(
             (worker("code", f"c{number}"), worker("code", f"c{number}", "thief"), worker("refresh", f"r{number}"))
         )

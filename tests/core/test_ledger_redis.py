@@ -89,7 +89,7 @@ def test_a_replay_that_reaches_another_host_is_found_each_time(host: Callable[..
         first.issue_code(code, "client", method="S256")
         second.granted("client", f"a{number}", refresh_token=old, code=second.sight_code(code))
         first.granted("client", f"b{number}", refresh_token=new, parent=first.sight_refresh(old), rotated=True)
-        second.sight_refresh(new)
+        second.presented(second.sight_refresh(new))
         verdicts.append((code_case(first, code), code_case(second, code, "thief"), refresh_case(second, old)))
     assert set(verdicts) == {("code_double_submit", "code_replayed_by_other_client", "refresh_reused")}
     assert code_case(second, "forged") == "code_unknown"
@@ -378,7 +378,7 @@ def test_a_store_that_comes_and_goes_is_asked_less_and_less(monkeypatch: pytest.
     monkeypatch.setattr("time.monotonic", lambda: now)
     store = RedisStore("redis://127.0.0.1:1", "service")
 
-    def nothing(_: object) -> Any:
+    def nothing(*_: object) -> Any:
         asked.append(now)
         msg = "away"
         raise StoreAwayError(msg)

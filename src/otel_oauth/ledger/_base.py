@@ -10,15 +10,21 @@ from otel_oauth._seen import SEEN
 from otel_oauth.ledger._entry import (
     AUTHORIZATION,
     CLIENT,
+    DIGEST,
     FLOW,
     ISSUED,
     NO_DIGEST,
     PARTITION,
     PKCE,
     REDEEMING,
+    STATUS,
+    UNTIL,
+    VERIFIER,
     Entry,
     Family,
     Mark,
+    new,
+    turned,
 )
 from otel_oauth.ledger._fallback import Fallback
 
@@ -34,8 +40,11 @@ _SECRETS = {b"code": "code", b"token": "token", b"state": "state"}
 MEMORY_SECONDS = 24 * 3600.0
 """How long a code or state is remembered after it was issued, so that a replay is told from a forgery."""
 
+_SPACES = (b"code", b"token", b"state", b"client", b"host", b"authorization", b"user")
+"""The kinds of values that are digested."""
+
 _MOST_DIGESTS, _LONGEST_KEPT = 1024, 128
-"""Client ids whose digests are kept, and their length: they come again and again, and anybody can make up new ones."""
+"""Client ids and hosts whose digests are kept, and their length: they come again, and anybody can make up new ones."""
 
 _CLIENT_LIFETIME = 30 * 24 * 3600.0
 _CLIENT_RENEWAL = 24 * 3600.0
@@ -70,8 +79,23 @@ NO_SPAN = SpanIds()
 def still_in_flight(entry: Entry) -> Entry:
     """Return a record that is being redeemed as it counts now: after a minute it was given up (its worker died)."""
     if time.time() - entry.changed_at > _FLIGHT_SECONDS:
-        return entry.turned(ISSUED, 0.0)
+        return new(Entry, turned(entry, ISSUED, 0.0))
     return entry
+
+
+class _Digests:
+    """What makes the digests under one key.
+
+    :ivar hashes: by the kind of value, a hash that took the key in: its copy is made in a third of the time.
+    :ivar kept: the digests of client ids and hosts.
+    """
+
+    __slots__ = ("hashes", "kept", "key")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.hashes = {space: blake2b(key=key, digest_size=16, person=space) for space in _SPACES}
+        self.kept: dict[tuple[bytes, str], bytes] = {}
 
 
 class LedgerBase:
@@ -89,8 +113,7 @@ class LedgerBase:
         self._store = Fallback(store, self._lost)
         self._refresh_lifetime = refresh_lifetime
         self._clients: dict[bytes, float] = {}
-        self._digests: dict[tuple[bytes, str], bytes] = {}
-        self._keyed: tuple[bytes, dict[bytes, blake2b]] = b"", {}
+        self._digests = _Digests(store.key)
         self._ran_out: list[bytes] = []
 
     def _lost(self) -> None:
@@ -105,13 +128,10 @@ class LedgerBase:
 
     def digest(self, space: bytes, value: str) -> bytes:
         """Return the keyed digest of ``value`` (16 bytes); ``space`` keeps kinds of values apart."""
-        key, keyed = self._keyed
-        if key is not self._store.current.key:
-            self._keyed = key, keyed = self._store.current.key, {}
-        if space not in keyed:
-            keyed[space] = blake2b(key=key, digest_size=16, person=space)
-        # The copy of one that took the key in is made in a third of the time of a new one.
-        hashed = keyed[space].copy()
+        key, digests = self._store.current.key, self._digests
+        if key is not digests.key:
+            digests = self._digests = _Digests(key)
+        hashed = digests.hashes[space].copy()
         hashed.update(value.encode("utf-8", "surrogatepass"))
         digest = hashed.digest()
         if SEEN.active and space in _SECRETS:
@@ -119,23 +139,27 @@ class LedgerBase:
             SEEN.learn(_SECRETS[space], value, digest)
         return digest
 
-    def client_digest(self, client_id: str) -> bytes:
-        """Return the keyed digest of a client's id."""
-        key = self._store.current.key
-        digest = self._digests.get((key, client_id))
-        if digest is None:
-            digest = self.digest(b"client", client_id)
-            if len(client_id) <= _LONGEST_KEPT:
-                if len(self._digests) >= _MOST_DIGESTS:
-                    self._digests.clear()
-                self._digests[key, client_id] = digest
+    def client_digest(self, value: str, space: bytes = b"client") -> bytes:
+        """Return the keyed digest of a client's id, or of another value that comes again and again."""
+        digests = self._digests
+        known = digests.kept.get((space, value)) if digests.key is self._store.current.key else None
+        if known is not None:
+            return known
+        digest, digests = self.digest(space, value), self._digests
+        if len(value) <= _LONGEST_KEPT:
+            if len(digests.kept) >= _MOST_DIGESTS:
+                digests.kept.clear()
+            digests.kept[space, value] = digest
         return digest
 
     # The store ----------------------------------------------------------------------------------------------
 
     def _get(self, kind: Kind, digest: bytes) -> Entry | None:
-        entry: Entry | None = self._store.get(kind, digest)
-        return still_in_flight(entry) if entry is not None and entry.status == REDEEMING else entry
+        record = self._store.get(kind, digest)
+        if record is None:
+            return None
+        entry = new(Entry, record)
+        return still_in_flight(entry) if record[STATUS] == REDEEMING else entry
 
     def recover(self) -> None:
         """Go back to a store that was away, if it is there again; called where no request waits."""
@@ -152,35 +176,25 @@ class LedgerBase:
         if len(self._clients) >= 10_000:  # noqa: PLR2004 a bound of this process's memory, the store has its own
             self._clients.clear()
         self._clients[digest] = now + _CLIENT_RENEWAL
-        until = now + _CLIENT_LIFETIME
-        self._store.transact(lambda txn: txn.put(CLIENT, digest, Mark(until)))
+        self._store.transact(_put_client, (digest, Mark(now + _CLIENT_LIFETIME)))
 
     def forget_client(self, client_id: str) -> None:
         """Forget a client that was deleted."""
         digest = self.client_digest(client_id)
         self._clients.pop(digest, None)
-        self._store.transact(lambda txn: txn.delete(CLIENT, digest))
+        self._store.transact(_delete_client, digest)
 
     def first(self, value: str, seconds: float) -> bool:
         """Tell whether ``value`` (joined parameters of an authorization) is seen the first time within ``seconds``."""
-        digest = self.digest(b"authorization", value)
         now = time.time()
-
-        def change(txn: Transaction) -> bool:
-            found = txn.get(AUTHORIZATION, digest)
-            if found is not None and found.kept_until > now:
-                return False
-            txn.put(AUTHORIZATION, digest, Mark(now + seconds))
-            return True
-
-        return self._store.transact(change)
+        return self._store.transact(_first, (self.digest(b"authorization", value), now, now + seconds))
 
     def purge(self) -> int:
         """Drop what expired; return how many pending PKCE states were among it (each counted by one process only)."""
         self._store.recover()
         gone = self._store.use(lambda store: store.purge(time.time()))
-        flows = [record for kind, record in gone if kind is FLOW and record is not None]
-        self._ran_out = [flow.digest for flow in flows if flow.digest != NO_DIGEST]
+        states = [record[DIGEST] for kind, record in gone if kind is FLOW and record is not None]
+        self._ran_out = [digest for digest in states if digest != NO_DIGEST]
         return sum(kind is PKCE for kind, _ in gone)
 
     def count(self, kind: Kind) -> int:
@@ -211,5 +225,22 @@ class LedgerBase:
 
 def end_flow(txn: Transaction, digest: bytes) -> bool:
     """Forget that a login is pending; tell whether its PKCE state was."""
-    flow: Mark | None = txn.delete(FLOW, digest)
-    return flow is not None and flow.verifier
+    flow = txn.delete(FLOW, digest)
+    return flow is not None and bool(flow[VERIFIER])
+
+
+def _put_client(txn: Transaction, about: tuple[bytes, Mark]) -> None:
+    txn.put(CLIENT, *about)
+
+
+def _delete_client(txn: Transaction, digest: bytes) -> None:
+    txn.delete(CLIENT, digest)
+
+
+def _first(txn: Transaction, about: tuple[bytes, float, float]) -> bool:
+    digest, now, until = about
+    found = txn.get(AUTHORIZATION, digest)
+    if found is not None and found[UNTIL] > now:
+        return False
+    txn.put(AUTHORIZATION, digest, (until, False, NO_DIGEST))
+    return True

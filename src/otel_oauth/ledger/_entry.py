@@ -2,6 +2,10 @@
 
 Each record begins with the time until which it is kept. Where the records of a kind are counted a second time, while
 something is true of them (:data:`COUNTED`), what tells it comes next.
+
+The stores hold plain tuples, whose places have names here; :class:`Entry`, :class:`Family` and :class:`Mark` are the
+same tuples with names of their own. To make one of those takes several times as long, so it is done where a record
+leaves the ledger.
 """
 
 from __future__ import annotations
@@ -9,6 +13,9 @@ from __future__ import annotations
 from enum import IntEnum
 from struct import Struct
 from typing import Any, NamedTuple
+
+Record = tuple[Any, ...]
+"""What a store holds: the fields of an :class:`Entry`, a :class:`Family` or a :class:`Mark`."""
 
 NO_DIGEST = b"\0" * 16
 NO_SPAN_ID = b"\0" * 8
@@ -62,8 +69,17 @@ ISSUED, REDEEMING, REDEEMED, ROTATED, REVOKED, DROPPED = Status
 ALIVE = (ISSUED, REDEEMING)
 # To look a member up in its enumeration is a call in Python, and takes as long as a look-up in the store.
 
+UNTIL, STATUS, CHANGED_AT, FLAG, METHOD, GENERATION, ISSUED_AT, EXPIRES_AT, OWNER, GRANT, PEER = range(11)
+"""The places of an :class:`Entry`; the first two are the same in each record that has a status."""
+
+NEWEST, PRESENTED, CRITICAL_AT = range(2, 5)
+"""The places of a :class:`Family` behind its status."""
+
+VERIFIER, DIGEST = 1, 2
+"""The places of a :class:`Mark` behind its time."""
+
 new = tuple.__new__
-"""Makes a record of a tuple of all its fields: in a third of the time that its class takes, and ``_replace`` longer."""
+"""Gives the fields of a record their names: in half of the time that its class takes."""
 
 
 class Entry(NamedTuple):
@@ -91,10 +107,6 @@ class Entry(NamedTuple):
     trace_id: bytes = NO_DIGEST
     span_id: bytes = NO_SPAN_ID
 
-    def turned(self, status: Status, changed_at: float) -> Entry:
-        """Return the record with another status; on the way of each request, where ``_replace`` takes long."""
-        return new(Entry, (self[0], status, changed_at, *self[3:]))
-
 
 class Family(NamedTuple):
     """What is remembered of a grant: its newest generation, whether that was presented, the last critical verdict.
@@ -121,13 +133,13 @@ class Mark(NamedTuple):
     digest: bytes = NO_DIGEST
 
 
-_ENTRY = (Entry, Struct(">dBdBBIdd16s16s16s16s16s8s"))
-_MARK = (Mark, Struct(">d?16s"))
-_FORMS: dict[Kind, tuple[Any, Struct]] = {
+_ENTRY = Struct(">dBdBBIdd16s16s16s16s16s8s")
+_MARK = Struct(">d?16s")
+_FORMS: dict[Kind, Struct] = {
     CODE: _ENTRY,
     REFRESH: _ENTRY,
     STATE: _ENTRY,
-    FAMILY: (Family, Struct(">dBI?d")),
+    FAMILY: Struct(">dBI?d"),
     AUTHORIZATION: _MARK,
     ACCESS: _MARK,
     LIVE_REFRESH: _MARK,
@@ -136,7 +148,7 @@ _FORMS: dict[Kind, tuple[Any, Struct]] = {
     PKCE: _MARK,
     CLIENT: _MARK,
 }
-"""The record of each kind, and its packed form: its first eight bytes order records by the time they are kept until."""
+"""The packed form of the records of each kind: its first eight bytes order records by the time they are kept until."""
 
 _ALIVE = tuple(int(status in ALIVE) for status in Status)
 
@@ -148,18 +160,28 @@ COUNTED: dict[Kind, tuple[Kind, tuple[int, ...]]] = {
 """As which kind the records of a kind are counted besides, and for which values of their second field."""
 
 
-def packed(kind: Kind, record: tuple[Any, ...]) -> bytes:
+def turned(entry: Record, status: Status, changed_at: float, flag: int | None = None, peer: bytes = b"") -> Record:
+    """Return the record of an entry with another status, and perhaps another flag or peer."""
+    # On the way of each request: field by field takes half as long as slices, a fifth of what ``_replace`` takes.
+    until, _, _, flagged, method, number, issued, expires, owner, grant, paired, place, trace, span = entry
+    if flag is not None:
+        flagged = flag
+    if peer:
+        paired = peer
+    return until, status, changed_at, flagged, method, number, issued, expires, owner, grant, paired, place, trace, span
+
+
+def packed(kind: Kind, record: Record) -> bytes:
     """Return the bytes of a record."""
-    return _FORMS[kind][1].pack(*record)
+    return _FORMS[kind].pack(*record)
 
 
-def unpacked(kind: Kind, data: bytes | memoryview) -> Any:  # noqa: ANN401 the record of that kind
+def unpacked(kind: Kind, data: bytes | memoryview) -> Record:
     """Read a record; raises ``struct.error`` if the bytes are not one."""
-    record, form = _FORMS[kind]
-    return new(record, form.unpack(data))
+    return _FORMS[kind].unpack(data)
 
 
-def counted_as(kind: Kind, record: tuple[Any, ...]) -> tuple[Kind, ...]:
+def counted_as(kind: Kind, record: Record) -> tuple[Kind, ...]:
     """Return the kinds that a record counts as: its own, and perhaps another."""
     besides, values = COUNTED.get(kind, (kind, ()))
     return (kind, besides) if values and values[record[1]] else (kind,)

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otel_oauth.ledger._base import MEMORY_SECONDS, NO_FAMILY, NO_SPAN, LedgerBase, Sighting, SpanIds, end_flow
 from otel_oauth.ledger._entry import (
     ACCESS,
     ALIVE,
+    CHANGED_AT,
     CODE,
+    CRITICAL_AT,
+    DIGEST,
+    EXPIRES_AT,
     FAMILY,
     FLOW,
+    GENERATION,
+    GRANT,
     ISSUED,
+    NEWEST,
     NO_DIGEST,
     NO_SPAN_ID,
+    OWNER,
+    PEER,
+    PRESENTED,
     REDEEMED,
     REDEEMING,
     REFRESH,
     REVOKED,
     ROTATED,
+    STATUS,
+    UNTIL,
     Entry,
     Family,
-    Mark,
     new,
+    turned,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from otel_oauth.ledger._entry import Kind, Status
+    from otel_oauth.ledger._entry import Kind, Record
     from otel_oauth.ledger._store import Transaction
+
+    _Grant = tuple[
+        float, float, bytes | None, Sighting | None, bool, bytes, bytes, Record, bytes | None, int, bytes, bytes
+    ]
 
 UNKNOWN_LIFETIME = 24 * 3600.0
 """The lifetime of an access token that came without ``expires_in``."""
@@ -59,24 +73,20 @@ class Grants(LedgerBase):
         redirect_host: str = "",
         lifetime: float = 600.0,
         span: SpanIds = NO_SPAN,
-    ) -> None:
-        """Remember a code that was stored for ``client_id`` with a challenge of ``method`` (``none`` without)."""
+    ) -> bytes:
+        """Remember a code that was stored for ``client_id`` with a challenge of ``method`` (``none`` without).
+
+        Returns the digest of the code.
+        """
         now = time.time()
         digest = self.digest(b"code", code)
         until = now + lifetime
         kind = _METHODS.get(method, _METHODS["other"])
-        owner, place = self.client_digest(client_id), self.digest(b"host", redirect_host)
-        span_ids = span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big")
-        entry = new(
-            Entry,
-            (now + MEMORY_SECONDS, ISSUED, 0.0, 0, kind, 0, now, until, owner, digest, NO_DIGEST, place, *span_ids),
-        )
-
-        def change(txn: Transaction) -> None:
-            txn.put(CODE, digest, entry)
-            txn.put(FLOW, digest, new(Mark, (until, entry.method != 0, NO_DIGEST)))
-
-        self._store.transact(change)
+        owner, place = self.client_digest(client_id), self.client_digest(redirect_host, b"host")
+        times, span_ids = (0, now, until), (span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big"))
+        entry = now + MEMORY_SECONDS, ISSUED, 0.0, 0, kind, *times, owner, digest, NO_DIGEST, place, *span_ids
+        self._store.transact(_issue_code, (digest, entry, (until, kind != 0, NO_DIGEST)))
+        return digest
 
     def sight_code(self, code: str) -> Sighting:
         """Return what is known of a presented code; changes nothing."""
@@ -84,18 +94,21 @@ class Grants(LedgerBase):
         return new(Sighting, (digest, self._get(CODE, digest), NO_FAMILY))
 
     def redeeming(self, kind: Kind, sighting: Sighting) -> None:
-        """Mark a code or refresh token as being redeemed: provisional until :meth:`release` or the grant."""
-        now = time.time()
-        self._store.transact(lambda txn: _turn(txn, kind, sighting.digest, ISSUED, REDEEMING, now))
+        """Mark a code or refresh token as being redeemed: provisional until :meth:`release` or the grant.
+
+        Of a refresh token this remembers, as :meth:`presented` does, that it was presented; that is not undone.
+        """
+        if sighting.entry is not None:
+            self._store.transact(_redeem, (kind, sighting.digest, time.time()))
 
     def release(self, kind: Kind, sighting: Sighting) -> None:
         """Undo :meth:`redeeming` after a failure: the value is as good as before."""
-        self._store.transact(lambda txn: _turn(txn, kind, sighting.digest, REDEEMING, ISSUED))
+        if sighting.entry is not None:
+            self._store.transact(_release, (kind, sighting.digest))
 
     def discard_code(self, code: str) -> bool:
         """Forget a code that the application deleted outside an exchange; tell whether its PKCE state was pending."""
-        digest = self.digest(b"code", code)
-        return self._store.transact(lambda txn: end_flow(txn, digest))
+        return self._store.transact(end_flow, self.digest(b"code", code))
 
     # Tokens -------------------------------------------------------------------------------------------------
 
@@ -118,46 +131,35 @@ class Grants(LedgerBase):
         :param replaced: the access token (or its digest) that they take the place of, if it is no longer used.
         """
         now = time.time()
-        until = now + self._refresh_lifetime
-        access_until = now + _bounded(UNKNOWN_LIFETIME if expires_in is None else expires_in)
-        access = self.digest(b"token", access_token)
+        lifetime = UNKNOWN_LIFETIME if expires_in is None else expires_in
+        if not 0 <= lifetime <= _LONGEST:  # what is no number or endless becomes the longest
+            lifetime = 0.0 if lifetime < 0 else _LONGEST
+        owner, access = self.client_digest(client_id), self.digest(b"token", access_token)
         refresh = self.digest(b"token", refresh_token) if refresh_token else None
-        gone = self.digest(b"token", replaced) if isinstance(replaced, str) and replaced else replaced
-        owner = self.client_digest(client_id)
-        origin = None if parent is None else parent.entry
-        family, generation = (refresh or NO_DIGEST) if code is None else code.digest, 0
-        if origin is not None:
-            family, generation = origin.family, origin.generation + rotated
-
-        def change(txn: Transaction) -> Sighting | None:
-            before = parent
-            if code is not None:
-                _redeem_code(txn, code.digest, now)
-            elif parent is not None and origin is not None:
-                before = _exchange(txn, parent, now, rotated=rotated)
-            if gone:
-                txn.delete(ACCESS, gone)
-            txn.put(ACCESS, access, new(Mark, (access_until, False, owner)))
-            if refresh is not None:
-                times, none = (generation, now, until), (NO_DIGEST, NO_DIGEST, NO_SPAN_ID)
-                txn.put(REFRESH, refresh, new(Entry, (until, ISSUED, 0.0, 0, 0, *times, owner, family, access, *none)))
-                known = txn.get(FAMILY, family) if before is None or before is parent else before.family
-                _advance_family(txn, family, known or NO_FAMILY, generation, until)
-            return before
-
-        return self._store.transact(change)
+        gone = replaced if isinstance(replaced, bytes) else self.digest(b"token", replaced) if replaced else b""
+        redeemed = None if code is None else code.digest
+        family, generation = redeemed or refresh or NO_DIGEST, 0
+        if parent is not None and parent.entry is not None:
+            family, generation = parent.entry.family, parent.entry.generation + rotated
+        until, mark = now + self._refresh_lifetime, (now + lifetime, False, owner)
+        return self._store.transact(
+            _grant, (now, until, redeemed, parent, rotated, gone, access, mark, refresh, generation, family, owner)
+        )
 
     def sight_refresh(self, token: str) -> Sighting:
-        """Return what is known of a presented refresh token, and remember that its generation was presented."""
+        """Return what is known of a presented refresh token; changes nothing.
+
+        That it was presented is remembered by :meth:`redeeming`, or by :meth:`presented` where that does not follow.
+        """
         digest = self.digest(b"token", token)
         entry = self._get(REFRESH, digest)
-        if entry is None:
-            return Sighting(digest)
-        if entry.generation:
-            family = self._store.transact(lambda txn: _present_newest(txn, entry))
-        else:
-            family = self._store.get(FAMILY, entry.family)
-        return new(Sighting, (digest, entry, family or NO_FAMILY))
+        family = None if entry is None else self._store.get(FAMILY, entry.family)
+        return new(Sighting, (digest, entry, NO_FAMILY if family is None else new(Family, family)))
+
+    def presented(self, sighting: Sighting) -> None:
+        """Remember that the generation of a refresh token was presented: one before it is no benign race any more."""
+        if sighting.entry is not None and sighting.entry.generation:
+            self._store.transact(_present, sighting.entry)
 
     def sight_token(self, token: str) -> Sighting:
         """Return what is known of a client's own refresh token, without its family; changes nothing."""
@@ -169,13 +171,13 @@ class Grants(LedgerBase):
         entry = self._get(kind, sighting.digest)
         if entry is None:
             return sighting
-        return Sighting(sighting.digest, entry, self._store.get(FAMILY, entry.family) or sighting.family)
+        family = self._store.get(FAMILY, entry.family)
+        return new(Sighting, (sighting.digest, entry, sighting.family if family is None else new(Family, family)))
 
     def critical(self, sighting: Sighting) -> None:
         """Remember that the family of a refresh token got a critical verdict now."""
         if sighting.entry is not None:
-            digest, now = sighting.entry.family, time.time()
-            self._store.transact(lambda txn: _amend_family(txn, digest, {"critical_at": now}))
+            self._store.transact(_set_critical, (sighting.entry.family, time.time()))
 
     def revoke(self, token: str) -> str | None:
         """Mark a token as revoked, with the other token of its pair if it is a refresh token.
@@ -183,94 +185,121 @@ class Grants(LedgerBase):
         Returns the kind of token that was alive, ``access_token`` or ``refresh_token``, or ``None`` for one
         that was not known or had expired.
         """
-        digest = self.digest(b"token", token)
-        now = time.time()
-
-        def change(txn: Transaction) -> str | None:
-            access: Mark | None = txn.delete(ACCESS, digest)
-            if access is not None:
-                return "access_token" if access.kept_until > now else None
-            entry: Entry | None = txn.get(REFRESH, digest)
-            if entry is None or entry.status not in ALIVE:
-                return None
-            txn.put(REFRESH, digest, entry.turned(REVOKED, entry.changed_at))
-            txn.delete(ACCESS, entry.peer)
-            _amend_family(txn, entry.family, {"status": REVOKED})
-            return "refresh_token" if entry.expires_at > now else None
-
-        return self._store.transact(change)
+        return self._store.transact(_revoke, (self.digest(b"token", token), time.time()))
 
     def owner_differs(self, token: str, client_id: str) -> bool:
         """Tell whether a token is known and belongs to another client."""
         digest = self.digest(b"token", token)
-        access: Mark | None = self._store.get(ACCESS, digest)
-        entry: Entry | None = self._store.get(REFRESH, digest) if access is None else None
-        owner = access.digest if access is not None else None if entry is None else entry.owner
+        access = self._store.get(ACCESS, digest)
+        entry = self._store.get(REFRESH, digest) if access is None else None
+        owner = access[DIGEST] if access is not None else None if entry is None else entry[OWNER]
         return owner is not None and owner != self.client_digest(client_id)
 
     def retire(self, access_token: str) -> None:
         """Take an access token out of the count of active ones: it was replaced or revoked."""
-        digest = self.digest(b"token", access_token)
-        self._store.transact(lambda txn: txn.delete(ACCESS, digest))
+        self._store.transact(_delete_access, self.digest(b"token", access_token))
 
 
-def _bounded(seconds: float) -> float:
-    """Bound a lifetime that a provider claims: what is no number or endless becomes the longest."""
-    if 0 <= seconds <= _LONGEST:
-        return seconds
-    return 0.0 if seconds < 0 else _LONGEST
+def _issue_code(txn: Transaction, about: tuple[bytes, Record, Record]) -> None:
+    digest, entry, flow = about
+    txn.put(CODE, digest, entry)
+    txn.put(FLOW, digest, flow)
 
 
-def _turn(  # noqa: PLR0913, PLR0917 the key of a record, and the change of its status
-    txn: Transaction, kind: Kind, digest: bytes, before: Status, after: Status, changed_at: float = 0.0
-) -> None:
-    entry: Entry | None = txn.get(kind, digest)
-    if entry is not None and entry.status in (before, after):
-        txn.put(kind, digest, entry.turned(after, changed_at))
+def _redeem(txn: Transaction, about: tuple[Kind, bytes, float]) -> None:
+    kind, digest, now = about
+    entry = txn.get(kind, digest)
+    if entry is not None:
+        if entry[STATUS] in ALIVE:
+            txn.put(kind, digest, turned(entry, REDEEMING, now))
+        if entry[GENERATION]:
+            _present(txn, entry)
 
 
-def _redeem_code(txn: Transaction, digest: bytes, now: float) -> None:
-    end_flow(txn, digest)
-    entry: Entry | None = txn.get(CODE, digest)
-    if entry is not None and entry.status in ALIVE:
-        txn.put(CODE, digest, entry.turned(REDEEMED, now))
+def _release(txn: Transaction, about: tuple[Kind, bytes]) -> None:
+    kind, digest = about
+    entry = txn.get(kind, digest)
+    if entry is not None and entry[STATUS] == REDEEMING:
+        txn.put(kind, digest, turned(entry, ISSUED, 0.0))
 
 
-def _exchange(txn: Transaction, parent: Sighting, now: float, *, rotated: bool) -> Sighting:
-    """Settle a refresh token that tokens were issued for; return what was known of it until now."""
-    entry: Entry | None = txn.get(REFRESH, parent.digest)
+def _present(txn: Transaction, entry: Record) -> None:
+    """Remember that the generation of a refresh token was presented, if it is the newest one of its family still."""
+    family = txn.get(FAMILY, entry[GRANT])
+    if family is not None and family[NEWEST] == entry[GENERATION] and not family[PRESENTED]:
+        txn.put(FAMILY, entry[GRANT], (family[UNTIL], family[STATUS], family[NEWEST], True, family[CRITICAL_AT]))
+
+
+def _grant(txn: Transaction, grant: _Grant) -> Sighting | None:
+    (now, until, code, parent, rotated, gone, access, mark, refresh, generation, grant_digest, owner) = grant
+    before, family = parent, None
+    if code is not None:
+        end_flow(txn, code)
+        entry = txn.get(CODE, code)
+        if entry is not None and entry[STATUS] in ALIVE:
+            txn.put(CODE, code, turned(entry, REDEEMED, now))
+    elif parent is not None and parent.entry is not None:
+        before, family = _exchange(txn, parent, now, rotated=rotated)
+    if gone:
+        txn.delete(ACCESS, gone)
+    txn.put(ACCESS, access, mark)
+    if refresh is not None:
+        times, none = (generation, now, until), (NO_DIGEST, NO_DIGEST, NO_SPAN_ID)
+        txn.put(REFRESH, refresh, (until, ISSUED, 0.0, 0, 0, *times, owner, grant_digest, access, *none))
+        known = family or txn.get(FAMILY, grant_digest) or NO_FAMILY
+        newest, presented = known[NEWEST], known[PRESENTED]
+        if generation > newest:
+            newest, presented = generation, False
+        txn.put(FAMILY, grant_digest, (until, ISSUED, newest, presented, known[CRITICAL_AT]))
+    return before
+
+
+def _exchange(txn: Transaction, parent: Sighting, now: float, *, rotated: bool) -> tuple[Sighting, Record | None]:
+    """Settle a refresh token that tokens were issued for; return what was known of it until now, and of its family.
+
+    One that is as good as when it was sighted is told as it was sighted.
+    """
+    entry = txn.get(REFRESH, parent.digest)
     if entry is None:
-        return parent
-    family: Family | None = txn.get(FAMILY, entry.family)
-    if rotated:
-        if entry.status in ALIVE:
-            txn.put(REFRESH, parent.digest, entry.turned(ROTATED, now))
-    elif entry.status == REDEEMING:
-        txn.put(REFRESH, parent.digest, entry.turned(ISSUED, 0.0))
-    elif entry.status == REVOKED:
+        return parent, None
+    family = txn.get(FAMILY, entry[GRANT]) or parent.family
+    status = entry[STATUS]
+    if status == REVOKED and not rotated:
         # It was accepted and not rotated: if it counted as revoked, its server does not really revoke.
-        txn.put(REFRESH, parent.digest, entry._replace(status=ISSUED, flag=1))
-        alive = (family or NO_FAMILY)._replace(kept_until=entry.expires_at, status=ISSUED)
-        txn.put(FAMILY, entry.family, alive)
-    return new(Sighting, (parent.digest, entry, family or parent.family))
+        txn.put(REFRESH, parent.digest, turned(entry, ISSUED, entry[CHANGED_AT], flag=1))
+        txn.put(FAMILY, entry[GRANT], (entry[EXPIRES_AT], ISSUED, *family[NEWEST:]))
+    elif status in ALIVE:
+        if rotated:
+            txn.put(REFRESH, parent.digest, turned(entry, ROTATED, now))
+        elif status == REDEEMING:
+            txn.put(REFRESH, parent.digest, turned(entry, ISSUED, 0.0))
+        if parent.entry is not None and parent.entry[STATUS] in ALIVE:
+            return parent, family
+    return new(Sighting, (parent.digest, new(Entry, entry), new(Family, family))), family
 
 
-def _present_newest(txn: Transaction, entry: Entry) -> Family | None:
-    """Return what is known of the family of a refresh token, and remember that its generation was presented."""
-    family: Family | None = txn.get(FAMILY, entry.family)
-    if family is not None and family.newest == entry.generation and not family.newest_presented:
-        txn.put(FAMILY, entry.family, new(Family, (*family[:3], True, family.critical_at)))
-    return family
-
-
-def _amend_family(txn: Transaction, digest: bytes, changes: Mapping[str, Any]) -> None:
-    family: Family | None = txn.get(FAMILY, digest)
+def _set_critical(txn: Transaction, about: tuple[bytes, float]) -> None:
+    digest, now = about
+    family = txn.get(FAMILY, digest)
     if family is not None:
-        txn.put(FAMILY, digest, family._replace(**changes))
+        txn.put(FAMILY, digest, (*family[:CRITICAL_AT], now))
 
 
-def _advance_family(txn: Transaction, digest: bytes, known: Family, generation: int, until: float) -> None:
-    _, _, newest, presented, critical_at = known
-    if generation > newest:
-        newest, presented = generation, False
-    txn.put(FAMILY, digest, new(Family, (until, ISSUED, newest, presented, critical_at)))
+def _revoke(txn: Transaction, about: tuple[bytes, float]) -> str | None:
+    digest, now = about
+    access = txn.delete(ACCESS, digest)
+    if access is not None:
+        return "access_token" if access[UNTIL] > now else None
+    entry = txn.get(REFRESH, digest)
+    if entry is None or entry[STATUS] not in ALIVE:
+        return None
+    txn.put(REFRESH, digest, turned(entry, REVOKED, entry[CHANGED_AT]))
+    txn.delete(ACCESS, entry[PEER])
+    family = txn.get(FAMILY, entry[GRANT])
+    if family is not None:
+        txn.put(FAMILY, entry[GRANT], (family[UNTIL], REVOKED, *family[NEWEST:]))
+    return "refresh_token" if entry[EXPIRES_AT] > now else None
+
+
+def _delete_access(txn: Transaction, digest: bytes) -> None:
+    txn.delete(ACCESS, digest)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from otel_oauth.ledger._entry import Record
+
+A = TypeVar("A")
 T = TypeVar("T")
 
 _TIME = Struct(">d")
@@ -130,7 +133,7 @@ class HostStore:
                 for table in tables:
                     txn.drop(table, delete=False)
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         """Return one record; see :class:`Store`."""
         try:
             with _access, self._env.begin(db=self._tables[kind]) as txn:
@@ -139,7 +142,7 @@ class HostStore:
             raise _failed(error) from None
         return None if found is None else unpacked(kind, found)
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
+    def transact(self, change: Callable[[Transaction, A], T], about: A) -> T:
         """Run ``change`` in one write transaction; see :class:`Store`."""
         me = threading.get_ident()
         if self._writer == me:
@@ -150,7 +153,7 @@ class HostStore:
                 self._writer = me
                 try:
                     transaction = _HostTransaction(txn, self._tables, self._expiry, self.size)
-                    result = change(transaction)
+                    result = change(transaction, about)
                     transaction.count()
                     self._evicted.update(transaction.evicted)
                     return result
@@ -169,17 +172,10 @@ class HostStore:
         except lmdb.Error as error:
             raise _failed(error) from None
 
-    def purge(self, now: float) -> list[tuple[Kind, Any]]:
+    def purge(self, now: float) -> list[tuple[Kind, Record | None]]:
         """Remove what expired; see :class:`Store`."""
         self._check_files()
-        limit = _TIME.pack(max(0.0, now))
-
-        def remove(transaction: Transaction) -> list[tuple[Kind, Any]]:
-            expire = transaction.expire  # type: ignore[attr-defined]  # it is our own, one call above
-            expired = ((kind, record) for kind in Kind for record in expire(kind, limit, most=math.inf))
-            return [(each, record) for kind, record in expired for each in counted_as(kind, record)]
-
-        return self.transact(remove)
+        return self.transact(_expired, _TIME.pack(max(0.0, now)))
 
     def _identities(self) -> list[tuple[int, int]]:
         found = [(self._path / name).stat() for name in _FILES]
@@ -222,6 +218,12 @@ class HostStore:
         self._turn.close()
 
 
+def _expired(transaction: Transaction, limit: bytes) -> list[tuple[Kind, Record | None]]:
+    expire = transaction.expire  # type: ignore[attr-defined]  # it is our own
+    expired = ((kind, record) for kind in Kind for record in expire(kind, limit, most=math.inf))
+    return [(each, record) for kind, record in expired for each in counted_as(kind, record)]
+
+
 def _failed(error: lmdb.Error) -> StoreError:
     return StoreError(f"the host ledger failed ({type(error).__name__})")
 
@@ -247,11 +249,11 @@ class _HostTransaction:
         self._more: dict[Kind, int] = {}
         self.evicted: list[Kind] = []
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         found = self._txn.get(digest, db=self._tables[kind])
         return None if found is None else unpacked(kind, found)
 
-    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
+    def put(self, kind: Kind, digest: bytes, record: Record) -> None:
         txn, table, data = self._txn, self._tables[kind], packed(kind, record)
         before = txn.replace(digest, data, db=table)
         if before is None or before[:8] != data[:8]:
@@ -272,9 +274,9 @@ class _HostTransaction:
             for evicted in self.expire(kind, _FOREVER, most=1):
                 self.evicted.extend(counted_as(kind, evicted))
 
-    def expire(self, kind: Kind, limit: bytes, *, most: float) -> list[Any]:
+    def expire(self, kind: Kind, limit: bytes, *, most: float) -> list[Record]:
         """Remove and return the records that are kept until ``limit`` at the longest."""
-        gone: list[Any] = []
+        gone: list[Record] = []
         with self._txn.cursor(self._expiry) as cursor:
             while len(gone) < most and cursor.set_range(_PREFIX[kind]):
                 key = bytes(cursor.key())
@@ -287,7 +289,7 @@ class _HostTransaction:
                     self._txn.delete(key, db=self._expiry)
         return gone
 
-    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+    def delete(self, kind: Kind, digest: bytes) -> Record | None:
         before = self._txn.pop(digest, db=self._tables[kind])
         if before is None:
             return None

@@ -6,35 +6,46 @@ import os
 import threading
 from collections import Counter
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from otel_oauth.ledger._entry import COUNTED, Kind, counted_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_oauth.ledger._entry import Record
     from otel_oauth.ledger._store import Transaction
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _COUNTED_BY = {besides: kind for kind, (besides, _) in COUNTED.items()}
 _SPARE = 1024
+_UNWATCHED = 256
 
 
 class _Partition:
-    """The records of one kind, when to look whether they expired, and how many of them are counted besides."""
+    """The records of one kind, when to look whether they expired, and how many of them are counted besides.
 
-    __slots__ = ("besides", "counted", "expiry", "records")
+    :ivar fresh: what was put since it was last arranged when to look at it; much of it is gone before.
+    """
+
+    __slots__ = ("besides", "counted", "expiry", "fresh", "records")
 
     def __init__(self, kind: Kind) -> None:
-        self.records: dict[bytes, tuple[Any, ...]] = {}
+        self.records: dict[bytes, Record] = {}
         self.expiry: list[tuple[float, bytes]] = []
+        self.fresh: list[bytes] = []
         self.counted = COUNTED.get(kind, (kind, ()))[1]
         self.besides = 0
 
-    def watch(self, until: float, digest: bytes) -> None:
-        """Look at a record when its time comes; one that is kept longer since then is looked at again."""
-        heappush(self.expiry, (until, digest))
+    def watch(self) -> None:
+        """Look at each record when its time comes; one that is kept longer since then is looked at again."""
+        for digest in self.fresh:
+            record = self.records.get(digest)
+            if record is not None:
+                heappush(self.expiry, (record[0], digest))
+        self.fresh.clear()
         if len(self.expiry) > 2 * len(self.records) + _SPARE:
             self.expiry = [(record[0], known) for known, record in self.records.items()]
             heapify(self.expiry)
@@ -58,29 +69,36 @@ class MemoryStore:
         self._partitions = [_Partition(kind) for kind in Kind]
         self._evicted: Counter[Kind] = Counter()
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         """Return one record; see :class:`Store`."""
         return self._partitions[kind].records.get(digest)
 
-    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
+    def put(self, kind: Kind, digest: bytes, record: Record) -> None:
         """Store one record; see :class:`Transaction`."""
         partition = self._partitions[kind]
         records = partition.records
         before = records.get(digest)
-        if before is None and len(records) >= self.size:
-            self._evict(kind, partition)
         records[digest] = record
-        if before is None or record[0] < before[0]:
-            partition.watch(record[0], digest)
         counted = partition.counted
-        if counted and (before is None or record[1] is not before[1]):
-            partition.besides += counted[record[1]] - (0 if before is None else counted[before[1]])
+        if before is None:
+            if counted:
+                partition.besides += counted[record[1]]
+            if len(records) > self.size:
+                self._evict(kind, next(iter(records)))
+        elif counted and record[1] is not before[1]:
+            partition.besides += counted[record[1]] - counted[before[1]]
+        if before is None or record[0] < before[0]:
+            fresh = partition.fresh
+            fresh.append(digest)
+            if len(fresh) > _UNWATCHED:
+                partition.watch()
 
-    def _evict(self, kind: Kind, partition: _Partition) -> None:
-        oldest = self.delete(kind, next(iter(partition.records)))
-        self._evicted.update(counted_as(kind, oldest))
+    def _evict(self, kind: Kind, oldest: bytes) -> None:
+        record = self.delete(kind, oldest)
+        if record is not None:
+            self._evicted.update(counted_as(kind, record))
 
-    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+    def delete(self, kind: Kind, digest: bytes) -> Record | None:
         """Remove one record; see :class:`Transaction`."""
         partition = self._partitions[kind]
         record = partition.records.pop(digest, None)
@@ -88,10 +106,10 @@ class MemoryStore:
             partition.besides -= partition.counted[record[1]]
         return record
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
+    def transact(self, change: Callable[[Transaction, A], T], about: A) -> T:
         """Run ``change`` under the lock; see :class:`Store`."""
         with self._lock:
-            return change(self)
+            return change(self, about)
 
     def count(self, kind: Kind) -> int:
         """Return the number of records; see :class:`Store`."""
@@ -99,16 +117,17 @@ class MemoryStore:
             return self._partitions[_COUNTED_BY[kind]].besides
         return len(self._partitions[kind].records)
 
-    def purge(self, now: float) -> list[tuple[Kind, Any]]:
+    def purge(self, now: float) -> list[tuple[Kind, Record | None]]:
         """Remove what expired; see :class:`Store`."""
-        gone: list[tuple[Kind, Any]] = []
+        gone: list[tuple[Kind, Record | None]] = []
         with self._lock:
             for kind, partition in zip(Kind, self._partitions, strict=True):
+                partition.watch()
                 while partition.expiry and partition.expiry[0][0] <= now:
                     _, digest = heappop(partition.expiry)
                     record = partition.records.get(digest)
                     if record is not None and record[0] > now:
-                        partition.watch(record[0], digest)
+                        heappush(partition.expiry, (record[0], digest))
                     elif record is not None:
                         self.delete(kind, digest)
                         gone.extend((each, record) for each in counted_as(kind, record))

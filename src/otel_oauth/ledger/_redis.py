@@ -25,6 +25,9 @@ from otel_oauth.ledger._store import StoreAwayError, StoreError, Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otel_oauth.ledger._entry import Record
+
+A = TypeVar("A")
 T = TypeVar("T")
 
 _FORMAT = 2
@@ -115,7 +118,7 @@ class RedisStore:
 
     # The store ----------------------------------------------------------------------------------------------
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         """Return one record; see :class:`Store`."""
         name = _name(kind, digest)
 
@@ -128,13 +131,13 @@ class RedisStore:
         self._guess(name, value)
         return _record(kind, value)
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
+    def transact(self, change: Callable[[Transaction, A], T], about: A) -> T:
         """Run ``change``, again if its guesses were wrong, and apply what it wrote; see :class:`Store`."""
         until = time.monotonic() + self._wait
         known: dict[bytes, bytes] = {}
         while True:
             txn = _RedisTransaction(ChainMap(known, self._guesses))
-            result = change(txn)
+            result = change(txn, about)
             if not txn.writes and txn.read.items() <= known.items():
                 return result  # it read one answer of Redis, and nothing else
             arguments = [self.size, len(txn.read), *chain(*txn.read.items()), *chain(*txn.writes.values())]
@@ -165,9 +168,9 @@ class RedisStore:
 
         return self._connections.run(work)
 
-    def purge(self, now: float) -> list[tuple[Kind, Any]]:
+    def purge(self, now: float) -> list[tuple[Kind, Record | None]]:
         """Remove what expired, some hundred records a call so that Redis answers others; see :class:`Store`."""
-        gone: list[tuple[Kind, Any]] = []
+        gone: list[tuple[Kind, Record | None]] = []
         purge = partial(self._run, PURGE, int(_IDENTITY_SECONDS * 1000), int(now * 1e6), _CHUNK, *_KIND)
         for _ in range(_MOST_CHUNKS):
             try:
@@ -205,11 +208,11 @@ def _name(kind: Kind, digest: bytes) -> bytes:
     return _NAME[kind] + b":" + digest.hex().encode()
 
 
-def _record(kind: Kind, value: bytes) -> Any:  # noqa: ANN401 the record of that kind
+def _record(kind: Kind, value: bytes) -> Record | None:
     return unpacked(kind, value[1:]) if value else None
 
 
-def _counts(kind: Kind, record: tuple[Any, ...]) -> tuple[float, int]:
+def _counts(kind: Kind, record: Record) -> tuple[float, int]:
     """Return until when a record is kept, and how often it is counted as another kind."""
     return record[0], COUNTED[kind][1][record[1]]
 
@@ -246,10 +249,10 @@ class _RedisTransaction:
             value = self.read[name] = self._guesses.get(name, b"")
         return value
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 the record of that kind
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         return _record(kind, self._value(kind, digest))
 
-    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
+    def put(self, kind: Kind, digest: bytes, record: Record) -> None:
         # Beyond its expiry a record is kept until some process has found it expired at a collection.
         seconds = max(0.0, record[0] - time.time()) + _GRACE_SECONDS
         name, value = _name(kind, digest), _HERE + packed(kind, record)
@@ -267,7 +270,7 @@ class _RedisTransaction:
     def _remove(self, kind: Kind, digest: bytes) -> None:
         self.writes[_name(kind, digest)] = _Write(_NAME[kind], digest.hex(), b"", 0, 0)
 
-    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+    def delete(self, kind: Kind, digest: bytes) -> Record | None:
         before = self.get(kind, digest)
         if before is not None:
             self._remove(kind, digest)

@@ -5,11 +5,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from otel_oauth.ledger._base import MEMORY_SECONDS, NO_SPAN, LedgerBase, Sighting, SpanIds, end_flow
-from otel_oauth.ledger._entry import DROPPED, FLOW, ISSUED, NO_DIGEST, REDEEMED, STATE, Entry, Mark, new
+from otel_oauth.ledger._base import MEMORY_SECONDS, NO_FAMILY, NO_SPAN, LedgerBase, Sighting, SpanIds, end_flow
+from otel_oauth.ledger._entry import (
+    CHANGED_AT,
+    DROPPED,
+    FLAG,
+    FLOW,
+    ISSUED,
+    NO_DIGEST,
+    REDEEMED,
+    STATE,
+    STATUS,
+    new,
+    turned,
+)
 
 if TYPE_CHECKING:
-    from otel_oauth.ledger._entry import Status
+    from otel_oauth.ledger._entry import Entry, Record, Status
     from otel_oauth.ledger._store import Transaction
 
 
@@ -18,31 +30,22 @@ class States(LedgerBase):
 
     # States (client) ----------------------------------------------------------------------------------------
 
-    def issue_state(self, state: str, *, verifier: bool, lifetime: float = 3600.0, span: SpanIds = NO_SPAN) -> None:
-        """Remember a state that was handed out, with or without a code verifier."""
+    def issue_state(self, state: str, *, verifier: bool, lifetime: float = 3600.0, span: SpanIds = NO_SPAN) -> bytes:
+        """Remember a state that was handed out, with or without a code verifier; return its digest."""
         now = time.time()
         digest = self.digest(b"state", state)
         until = now + lifetime
-        entry = Entry(
-            kept_until=until + MEMORY_SECONDS,
-            method=int(verifier),
-            issued_at=now,
-            expires_at=until,
-            trace_id=span.trace_id.to_bytes(16, "big"),
-            span_id=span.span_id.to_bytes(8, "big"),
-        )
-
-        def change(txn: Transaction) -> None:
-            txn.put(STATE, digest, entry)
-            # A flow that runs out is looked up by its state: whether it ever came back.
-            txn.put(FLOW, digest, new(Mark, (until, verifier, digest)))
-
-        self._store.transact(change)
+        times, none = (0, now, until), (NO_DIGEST, NO_DIGEST, NO_DIGEST, NO_DIGEST)
+        span_ids = span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big")
+        entry = until + MEMORY_SECONDS, ISSUED, 0.0, 0, int(verifier), *times, *none, *span_ids
+        # A flow that runs out is looked up by its state: whether it ever came back.
+        self._store.transact(_issue, (digest, entry, (until, verifier, digest)))
+        return digest
 
     def sight_state(self, state: str | Sighting) -> Sighting:
         """Return what is known of a presented state, now if it was sighted before; changes nothing."""
         digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
-        return Sighting(digest, self._get(STATE, digest))
+        return new(Sighting, (digest, self._get(STATE, digest), NO_FAMILY))
 
     def consume_state(self, state: str | Sighting, code: str | bytes = "") -> bool:
         """Mark a state as used, with the code (or its digest) that came with it; tell whether its PKCE was pending."""
@@ -54,14 +57,7 @@ class States(LedgerBase):
 
     def came_back(self, state: str | Sighting) -> None:
         """Remember that a pending state came back without being accepted: its login is not abandoned."""
-        digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
-
-        def change(txn: Transaction) -> None:
-            entry = txn.get(STATE, digest)
-            if entry is not None and entry.status == ISSUED and not entry.flag:
-                txn.put(STATE, digest, entry._replace(flag=1))
-
-        self._store.transact(change)
+        self._store.transact(_came_back, self.digest(b"state", state) if isinstance(state, str) else state.digest)
 
     def abandoned(self) -> list[Entry]:
         """Return the states that the last :meth:`purge` found run out and that never came back, once."""
@@ -71,12 +67,24 @@ class States(LedgerBase):
 
     def _end_state(self, state: str | Sighting, status: Status, peer: bytes) -> bool:
         digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
-        now = time.time()
+        return self._store.transact(_end, (digest, status, time.time(), peer))
 
-        def change(txn: Transaction) -> bool:
-            entry = txn.get(STATE, digest)
-            if entry is not None and entry.status == ISSUED:
-                txn.put(STATE, digest, entry._replace(status=status, changed_at=now, peer=peer))
-            return end_flow(txn, digest)
 
-        return self._store.transact(change)
+def _issue(txn: Transaction, about: tuple[bytes, Record, Record]) -> None:
+    digest, entry, flow = about
+    txn.put(STATE, digest, entry)
+    txn.put(FLOW, digest, flow)
+
+
+def _came_back(txn: Transaction, digest: bytes) -> None:
+    entry = txn.get(STATE, digest)
+    if entry is not None and entry[STATUS] == ISSUED and not entry[FLAG]:
+        txn.put(STATE, digest, turned(entry, ISSUED, entry[CHANGED_AT], flag=1))
+
+
+def _end(txn: Transaction, about: tuple[bytes, Status, float, bytes]) -> bool:
+    digest, status, now, peer = about
+    entry = txn.get(STATE, digest)
+    if entry is not None and entry[STATUS] == ISSUED:
+        txn.put(STATE, digest, turned(entry, status, now, peer=peer))
+    return end_flow(txn, digest)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_oauth.ledger._entry import Kind
+    from otel_oauth.ledger._entry import Kind, Record
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -23,13 +24,13 @@ class StoreAwayError(StoreError):
 class Transaction(Protocol):
     """What may be done within one atomic change. Which record is under a kind tells its form in ``_entry``."""
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 a union would be narrowed again at each call
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         """Return the record, or ``None``; an expired record that was not purged yet is still returned."""
 
-    def put(self, kind: Kind, digest: bytes, record: tuple[Any, ...]) -> None:
+    def put(self, kind: Kind, digest: bytes, record: Record) -> None:
         """Store the record until the time that it begins with; replaces what was there."""
 
-    def delete(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+    def delete(self, kind: Kind, digest: bytes) -> Record | None:
         """Remove the record and return it, or ``None`` if there was none."""
 
 
@@ -48,16 +49,19 @@ class Store(Protocol):
     def key(self) -> bytes:
         """The key of the digests: the same for all who share the store."""
 
-    def get(self, kind: Kind, digest: bytes) -> Any:  # noqa: ANN401 as above
+    def get(self, kind: Kind, digest: bytes) -> Record | None:
         """Return one record outside of a transaction, or ``None``; raises ``struct.error`` if it is damaged."""
 
-    def transact(self, change: Callable[[Transaction], T]) -> T:
-        """Run ``change`` atomically and return its result; a store may run it again on a conflict."""
+    def transact(self, change: Callable[[Transaction, A], T], about: A) -> T:
+        """Run ``change`` atomically, with what it is about, and return its result; it may be run again on a conflict.
+
+        It is a function of the module and no closure, which would have to be made anew for each change.
+        """
 
     def count(self, kind: Kind) -> int:
         """Return the number of records of a kind, the expired ones included until they are purged."""
 
-    def purge(self, now: float) -> list[tuple[Kind, Any]]:
+    def purge(self, now: float) -> list[tuple[Kind, Record | None]]:
         """Remove what expired before ``now`` and return (kind, record) of each, once across all processes.
 
         A record that is counted besides is returned as both; it may be ``None`` where only the kind is known.
