@@ -79,18 +79,19 @@ class Watch:
         """Tell the maker when this forked child records its first OAuth operation."""
         self._lock = threading.Lock()
         for telemetry in list(living):
-            _tell_first(telemetry.table, self._page)
+            _tell_first(telemetry.table, "add_to", self._page)
+            _tell_first(telemetry.recorder, "add", self._page)
 
 
-def _tell_first(table: Any, page: mmap.mmap) -> None:  # noqa: ANN401 instance attributes shadow its method
+def _tell_first(place: Any, name: str, page: mmap.mmap) -> None:  # noqa: ANN401 instance attributes shadow its method
     # A shadow of the method that removes itself: the hundred nanoseconds of an increment are not paid for
     # this.
-    def add_to(*args: Any, **arguments: Any) -> None:  # noqa: ANN401 passed on
-        vars(table).pop("add_to", None)
+    def first(*args: Any, **arguments: Any) -> None:  # noqa: ANN401 passed on
+        vars(place).pop(name, None)
         page[0] = 1
-        table.add_to(*args, **arguments)
+        getattr(place, name)(*args, **arguments)
 
-    vars(table)["add_to"] = add_to
+    vars(place)[name] = first
 
 
 _watches: weakref.WeakSet[Watch] = weakref.WeakSet()

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
     from opentelemetry._logs import LogRecord
 
-_PLAIN = frozenset((str, bool, int, float))
+PLAIN = frozenset((str, bool, int, float))
+"""The types of attributes that need no cleaning."""
 
 
-def put(container: object, attributes: Mapping[str, object]) -> bool:
-    """Put the attributes into an empty container of the SDK; false, and nothing put, if they must go the public way."""
-    if type(container) is not BoundedAttributes or not _PLAIN.issuperset(map(type, attributes.values())):
+def put(container: object, attributes: Mapping[str, object], *, plain: bool = False) -> bool:
+    """Put the attributes into an empty container of the SDK; false, and nothing put, if they must go the public way.
+
+    :param plain: their types are known to be :data:`PLAIN`.
+    """
+    if type(container) is not BoundedAttributes or not (plain or PLAIN.issuperset(map(type, attributes.values()))):
         return False
     held, most = getattr(container, "_dict", None), container.maxlen
     # Of what is there already the SDK would keep the order.
@@ -56,5 +60,5 @@ def record_maker(logger: Any) -> Callable[[LogRecord], Any] | None:  # noqa: ANN
     if scope is None or not hasattr(logger, "resource"):
         return None
     limits = getattr(logger, "_log_record_limits", None)  # which it has from 1.42 on
-    more = {} if limits is None else {"limits": limits}
-    return lambda record: ReadWriteLogRecord(record, logger.resource, scope, **more)
+    more = () if limits is None else (limits,)
+    return lambda record: ReadWriteLogRecord(record, logger.resource, scope, *more)

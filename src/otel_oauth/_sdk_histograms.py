@@ -7,6 +7,7 @@ public way.
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,34 +46,39 @@ class Place(NamedTuple):
     """The aggregation of one series for one reader and view.
 
     :param held_in: where the SDK keeps it, under ``key``.
+    :param attributes: all labels of the series, of which views may leave out some.
     """
 
     aggregation: Any
     held_in: dict[Any, Any]
     key: Any
+    attributes: Mapping[str, str]
 
-    @property
-    def boundaries(self) -> Sequence[float]:
-        """The upper limits of its buckets."""
-        boundaries: Sequence[float] = self.aggregation._boundaries  # noqa: SLF001 the module's purpose
-        return boundaries
+    def add(self, values: Sequence[float], contexts: Sequence[Context | None]) -> None:
+        """Aggregate finite values: what :data:`_AGGREGATES` does for each is done for all of them.
 
-    def add(self, values: Sequence[float]) -> None:
-        """Aggregate finite values, none of which is to be an exemplar: what :data:`_AGGREGATES` does for each."""
-        if not values:
-            return
-        to, boundaries = self.aggregation, self.boundaries
-        with to._lock:  # noqa: SLF001 the module's purpose
+        :param contexts: those of the values that are to be offered as exemplars, ``None`` for the others; only the last
+            one of each bucket is offered, as it would overwrite those before.
+        """
+        to = self.aggregation
+        boundaries = to._boundaries  # noqa: SLF001 the module's purpose
+        buckets = [bisect_left(boundaries, value) for value in values]
+        with to._lock:  # noqa: SLF001 as above
             if to._value is None:  # noqa: SLF001 as above
                 to._value = to._get_empty_bucket_counts()  # noqa: SLF001 as above
-            counts, total = to._value, to._sum  # noqa: SLF001 as above
-            for value in values:
-                total += value
-                counts[bisect_left(boundaries, value)] += 1
-            to._sum = total  # noqa: SLF001 as above
+            counts = to._value  # noqa: SLF001 as above
+            for bucket in buckets:
+                counts[bucket] += 1
+            to._sum = sum(values, to._sum)  # noqa: SLF001 as above
             if to._record_min_max:  # noqa: SLF001 as above
                 to._min = min(to._min, *values)  # noqa: SLF001 as above
                 to._max = max(to._max, *values)  # noqa: SLF001 as above
+        sampled = {bucket: index for index, bucket in enumerate(buckets) if contexts[index] is not None}
+        if sampled:
+            measurement = Measurement(self.attributes, time.time_ns())
+            for index in sampled.values():
+                measurement.value, measurement.context = values[index], contexts[index]
+                to._sample_exemplar(measurement, True)  # noqa: FBT003, SLF001 the SDK's, positional in every version
 
     def stands(self) -> bool:
         """Tell whether the SDK still aggregates there."""
@@ -125,7 +131,7 @@ class Places:
             wanted = {name: value for name, value in self._attributes.items() if names is None or name in names}
             held_in = match._attributes_aggregation  # noqa: SLF001 as above
             found = [
-                Place(aggregation, held_in, key)
+                Place(aggregation, held_in, key, self._attributes)
                 for key, aggregation in list(held_in.items())
                 if aggregation._attributes == wanted and _is_plain(aggregation)  # noqa: SLF001 as above
             ]

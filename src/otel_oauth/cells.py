@@ -171,7 +171,7 @@ class Table:
         return [Observation(cell.value, cell.attributes, cell.context) for cell in cells]
 
     def value(self, metric: Metric, key: Key = ()) -> int:
-        """Return the present value of one series, 0 if it does not exist."""
+        """Return the present value of one series, 0 if it does not exist; without what waits with its plan."""
         cell = self._counters[metric].get(key)
         return 0 if cell is None else cell.value
 
@@ -182,6 +182,3 @@ class Table:
             for cell in cells.values():
                 cell.value = 0
                 cell.context = None
-        for series in self._histograms.values():
-            for durations in series.values():
-                durations.after_fork()

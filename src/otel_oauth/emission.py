@@ -15,7 +15,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_oauth import vocabulary as v
-from otel_oauth._remembered import Remembered
 from otel_oauth.cases import CASES
 from otel_oauth.client_label import ClientLabel
 from otel_oauth.events import EVENTS, SEVERITIES, VARYING
@@ -24,15 +23,17 @@ from otel_oauth.settings import service_name
 from otel_oauth.sources import Source, source_of, told_address, told_agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from opentelemetry.context import Context
 
     from otel_oauth._guard import Guard
-    from otel_oauth.events import Event, Seen
+    from otel_oauth.events import Event
     from otel_oauth.json_lines import JsonLines
     from otel_oauth.logs_pipeline import LogsPipeline
     from otel_oauth.settings import Settings
 
-    _Template = tuple[dict[str, Any], tuple[tuple[str, str], ...]]
+    Facts = Mapping[str, object]
 
 _log = logging.getLogger("otel_oauth")
 
@@ -40,7 +41,6 @@ _EXIT_SECONDS = 5.0
 _COLLECTION_SECONDS = 1.0
 _MOST_FRAMES = 20
 _DIGEST_BYTES = 6
-_PLAIN = frozenset((str, bool, type(None)))
 _YES_OR_NO = frozenset(("scope_changed", "reauthorize"))
 
 
@@ -59,11 +59,28 @@ class _Besides(NamedTuple):
 _NOTHING = _Besides(None, Source(), 0)
 
 
+class Told(NamedTuple):
+    """What an event tells where an operation knows certain facts.
+
+    :param attributes: those that are the same each time.
+    :param varying: the facts of which each operation tells another value, and the names of their attributes.
+    """
+
+    event: Event
+    gate: _Gate
+    attributes: dict[str, Any]
+    varying: tuple[tuple[str, str], ...]
+
+
 class _Gate:
-    """What may pass of one event: a share of it, and so many a minute."""
+    """What may pass of one event: a share of it, and so many a minute.
+
+    :ivar open: whether everything passes.
+    """
 
     def __init__(self, severity: tuple[str, int], share: float, rate: int) -> None:
         self.severity = severity
+        self.open = share >= 1 and not rate
         self._share = share
         self._rate = rate
         self._allowance = float(rate)
@@ -119,7 +136,6 @@ class Emission:
         self._gates = _gates(settings)
         self.leaving = frozenset(self._gates)
         self._fixed: dict[Event, dict[str, Any]] = {event: _fixed(event, settings) for event in self._gates}
-        self._templates = Remembered(self._template, _deciding)
         self._ocsf = _ocsf(settings)
         self._lines = self._json_lines()
         self._at_exit: Callable[[], None] | None = None
@@ -138,27 +154,65 @@ class Emission:
 
     # In the request -----------------------------------------------------------------------------------------
 
-    def happened(self, event: Event, seen: Seen, error: BaseException | None = None, request: object = None) -> None:
+    def told(self, event: Event, facts: Facts) -> Told | None:
+        """Return what an event tells of these facts, ``None`` if it never leaves."""
+        gate = self._gates.get(event)
+        if gate is None:
+            return None
+        found, varying = self._fixed[event].copy(), []
+        for fact, name in event.named:
+            if fact not in facts:
+                continue
+            if fact in VARYING:
+                varying.append((fact, name))
+                found[name] = None  # its place among the others
+                continue
+            value = _as_attribute(fact, facts[fact])
+            if value is not None and value != "":
+                found[name] = value
+        status = facts.get("http_status")
+        if isinstance(status, str) and status.isdecimal() and status != "0":
+            found[v.HTTP_STATUS_CODE] = int(status)
+        if not event.sampled:
+            case = CASES.get(str(facts.get("case")))
+            if case is not None and case.security is not None:
+                found[v.EVENT_TYPE], found[v.SEVERITY] = case.security
+        return Told(event, gate, found, tuple(varying))
+
+    def happened(  # noqa: PLR0913, PLR0917 what is known of it at that moment
+        self,
+        told: Told,
+        facts: Facts,
+        context: Context,
+        seconds: float | None = None,
+        error: BaseException | None = None,
+        request: object = None,
+    ) -> None:
         """Take an event; of an exception its type and frames are told, never its message.
 
+        :param facts: those of its operation, which must not change afterwards.
+        :param context: whose span is the event's.
+        :param seconds: how long the operation took.
         :param error: the exception that left the operation.
         :param request: the web framework's request, or a :class:`~otel_oauth.sources.Source`.
         """
-        gate = self._gates.get(event)
-        if gate is None or not (self._lines is not None or self._pipeline.available()):
+        if self._lines is None and not self._pipeline.available():
             return
-        refusal = gate.refusal()
-        if refusal is not None:
-            self._dropped(refusal)
-            return
-        at, besides, suppressed = time.time_ns(), _NOTHING, gate.suppressed()
-        if error is not None or suppressed or event.source:
-            source = source_of(request) if event.source and request is not None else _NOTHING.source
+        gate, suppressed = told.gate, 0
+        if not gate.open:
+            refusal = gate.refusal()
+            if refusal is not None:
+                self._dropped(refusal)
+                return
+            suppressed = gate.suppressed()
+        besides = _NOTHING
+        if error is not None or suppressed or request is not None:
+            source = _NOTHING.source if request is None else source_of(request)
             besides = _Besides(None if error is None else _error(error), source, suppressed)
         if self._at_exit is None and not self._register():
-            self._deliver(event, gate.severity, at, seen, besides)
+            self._deliver(told, time.time_ns(), facts, context, seconds, besides)
         else:
-            self.queue.add(self._deliver, event, gate.severity, at, seen, besides)
+            self.queue.add(self._deliver, told, time.time_ns(), facts, context, seconds, besides)
 
     def _register(self) -> bool:
         """See to it that the queue is emptied at exit; it is too late for that if the program is over already."""
@@ -177,54 +231,29 @@ class Emission:
 
     # Beside the request -------------------------------------------------------------------------------------
 
-    def _deliver(self, event: Event, severity: tuple[str, int], at: int, seen: Seen, besides: _Besides) -> None:
-        attributes = self._attributes(event, seen)
+    def _deliver(  # noqa: PLR0913, PLR0917 what waits in the queue
+        self, told: Told, at: int, facts: Facts, context: Context, seconds: float | None, besides: _Besides
+    ) -> None:
+        event, gate, attributes, varying = told
+        attributes = attributes.copy()
+        for fact, name in varying:
+            value = facts[fact]
+            if type(value) is not str:
+                value = _as_attribute(fact, value)
+            if value is None or value == "":
+                del attributes[name]
+            else:
+                attributes[name] = value
+        if seconds is not None:
+            attributes[v.EVENT_DURATION] = int(seconds * 1e6 + 0.5) / 1e6  # a third of the instructions of round()
         if besides is not _NOTHING:
             self._tell_besides(besides, attributes)
         if self._ocsf is not None:
             attributes.update(self._ocsf(event, attributes, at))
         if self._lines is not None:
-            self._lines.write(event.when, severity, at, seen.context, attributes)
+            self._lines.write(event.when, gate.severity, at, context, attributes)
         if self._pipeline.available():
-            self._pipeline.emit(event, severity, at, seen.context, attributes)
-
-    def _attributes(self, event: Event, seen: Seen) -> dict[str, Any]:
-        """Return what the facts of an operation, and its duration, say about an event."""
-        facts = seen.facts
-        template, varying = self._templates.of(facts, event)
-        found = template.copy()
-        for fact, name in varying:
-            value = _as_attribute(fact, facts[fact])
-            if value is None or value == "":
-                del found[name]
-            else:
-                found[name] = value
-        if seen.seconds is not None:
-            found[v.EVENT_DURATION] = round(seen.seconds, 6)
-        return found
-
-    def _template(self, facts: Mapping[str, object], event: Event) -> tuple[_Template, bool]:
-        """Return what these facts say about an event each time, and whether it is all plain text: no digest is kept."""
-        found, varying, plain = self._fixed[event].copy(), [], True
-        for fact, name in event.named:
-            if fact not in facts:
-                continue
-            if fact in VARYING:
-                varying.append((fact, name))
-                found[name] = None  # its place among the others
-                continue
-            plain = plain and type(facts[fact]) in _PLAIN
-            value = _as_attribute(fact, facts[fact])
-            if value is not None and value != "":
-                found[name] = value
-        status = facts.get("http_status")
-        if isinstance(status, str) and status.isdecimal() and status != "0":
-            found[v.HTTP_STATUS_CODE] = int(status)
-        if not event.sampled:
-            case = CASES.get(str(facts.get("case")))
-            if case is not None and case.security is not None:
-                found[v.EVENT_TYPE], found[v.SEVERITY] = case.security
-        return (found, tuple(varying)), plain
+            self._pipeline.emit(event, gate.severity, at, context, attributes)
 
     def _tell_besides(self, besides: _Besides, attributes: dict[str, Any]) -> None:
         if besides.error is not None:
@@ -290,10 +319,6 @@ def _fixed(event: Event, settings: Settings) -> dict[str, Any]:
     """Return the attributes that are the same each time."""
     link = f"{settings.runbook}#{event.name}"
     return {"event.name": event.name, v.EVENT_PRIORITY: event.priority, v.EVENT_RUNBOOK: link}
-
-
-def _deciding(event: Event) -> Collection[str]:
-    return {fact for fact, _ in event.named if fact not in VARYING} | {"http_status", "case"}
 
 
 def _as_attribute(fact: str, value: object) -> object:

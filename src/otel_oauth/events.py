@@ -17,8 +17,6 @@ from otel_oauth import vocabulary as v
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from opentelemetry.context import Context
-
     from otel_oauth.catalogue import Metric
 
 Level = Literal["debug", "info", "warn", "error"]
@@ -45,11 +43,12 @@ ATTRIBUTES: dict[str, str] = {
 
 VARYING = frozenset(
     (
-        *("client_id", "code", "state", "family", "user"),
+        *("client_id", "server_address", "code", "state", "family", "user"),
         *("flow_seconds", "user_seconds", "machine_seconds", "remaining_lifetime", "count", "abandoned"),
     )
 )
-"""Facts of which each event tells another value: digests, numbers, and the client, whose label may stand for an id."""
+"""Facts of which each event tells another value: digests, numbers, the host that was called (of any number), and the
+client, whose label may stand for an id."""
 
 COMMON = ("provider", "client_id", "grant_type", "endpoint", "operation", "error", "case", "server_address", "user")
 """The facts that every event carries, where they are known."""
@@ -312,19 +311,6 @@ FORBIDDEN: dict[str, Event] = {
     event.name.removeprefix("oauth_"): event for event in EVENTS.values() if event.group == "compliance"
 }
 """The practices that OAuth 2.1 forbids, by their short name in the manual API."""
-
-
-class Seen(NamedTuple):
-    """What is known of an event at the moment when it happens.
-
-    :param facts: those of its operation, which must not change afterwards.
-    :param context: whose span is the event's.
-    :param seconds: how long the operation took.
-    """
-
-    facts: Mapping[str, object]
-    context: Context
-    seconds: float | None = None
 
 
 class Rule(NamedTuple):

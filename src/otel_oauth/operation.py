@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
-from otel_oauth import vocabulary as v
-from otel_oauth._sdk_attributes import of_span, put
-from otel_oauth.events import Seen
 from otel_oauth.ledger import SpanIds
+from otel_oauth.plans import ended_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
     from otel_oauth.cases import Case
-    from otel_oauth.events import Event
+    from otel_oauth.emission import Told
     from otel_oauth.kinds import OperationKind
     from otel_oauth.ledger import Entry
     from otel_oauth.telemetry import Telemetry
+
+    Facts = Mapping[str, object]
 
 _current: ContextVar[Operation | None] = ContextVar("otel_oauth_operation", default=None)
 
@@ -128,26 +128,28 @@ class Operation:
             return self
         parent = _current.get()
         self.parent = parent if parent is None or not parent.ended else _living(parent)
-        kind = self.kind
-        if kind.span or (kind.name == "storage" and self.telemetry.settings.storage_spans):
-            self.telemetry.guard.run("operation", self._start_span)
+        kind, telemetry = self.kind, self.telemetry
+        if kind.span or (kind.name == "storage" and telemetry.settings.storage_spans):
+            try:
+                self._start_span()
+            except Exception as ours:  # noqa: BLE001 what Guard.run does, without the call: each operation comes by here
+                telemetry.guard.stopped("operation", ours)
         self.resume()
         self._began = perf_counter() - self.ago
         return self
 
     def _start_span(self) -> None:
-        kind = self.kind
+        kind, around = self.kind, otel_context.get_current()
         side = _SPAN_KINDS[kind.side]
-        if side is _SERVER and trace.get_current_span().get_span_context().is_valid:
+        if side is _SERVER and around and trace.get_current_span(around).get_span_context().is_valid:
             side = SpanKind.INTERNAL
-        self.span = span = self.telemetry.tracer.start_span(
-            self._span_name(),
-            kind=side,
-            start_time=time_ns() - int(self.ago * 1e9) if self.ago else None,
-            record_exception=False,
-            set_status_on_exception=False,
+        began = time_ns() - int(self.ago * 1e9) if self.ago else None
+        # No exception of the application is for the span: its message may hold anything.
+        span = self.telemetry.tracer.start_span(
+            self._span_name(), around, side, None, (), began, record_exception=False, set_status_on_exception=False
         )
-        self.context = context = trace.set_span_in_context(span)
+        self.span = span
+        self.context = context = trace.set_span_in_context(span, around)
         if span.get_span_context().trace_flags & _SAMPLED:
             self.exemplar = context
 
@@ -197,9 +199,29 @@ class Operation:
         return self._left[0] if self._left is not None else inf
 
     def _complete(self, now: float, ended_at: int | None, error: BaseException | None) -> None:
-        if not self.ended:
-            self.ended = True
-            self.telemetry.guard.run("operation", self._finish, now - self._began, ended_at, error)
+        """Move what kind and case move, tell the events that they are, say it of the span and end that."""
+        if self.ended:
+            return
+        self.ended = True
+        telemetry, facts, kind, context, span = self.telemetry, self.facts, self.kind, self.context, self.span
+        try:
+            try:
+                seconds, parent = now - self._began, self.parent
+                if self.nested and (kind.operation == "api" or kind.name == "storage"):
+                    seconds = max(0.0, seconds - self.nested)
+                if parent is not None:
+                    parent.nested += seconds
+                plan = telemetry.plans.of(facts, kind, self.case, None if error is None else ended_by(error))
+                plan.take(seconds, self.sampled_context() if context is None else self.exemplar, facts)
+                if plan.events:
+                    self.tell(plan.events, facts, seconds, error)
+                if context is not None and span.is_recording():
+                    plan.description.put(span, facts, error)
+            finally:
+                if context is not None:
+                    span.end(ended_at)
+        except Exception as ours:  # noqa: BLE001 what Guard.run does, without the call: each operation comes by here
+            telemetry.guard.stopped("operation", ours)
 
     # Facts --------------------------------------------------------------------------------------------------
 
@@ -239,60 +261,20 @@ class Operation:
 
     # Recording ----------------------------------------------------------------------------------------------
 
-    def _finish(self, seconds: float, ended_at: int | None, error: BaseException | None) -> None:
-        try:
-            self._settle(error)
-            self._record(seconds, error)
-            if self.span.is_recording():
-                self._describe(error)
-        finally:
-            if self.context is not None:
-                self.span.end(ended_at)
-
-    def _settle(self, error: BaseException | None) -> None:
-        """Add what follows for the facts from the case and from how it ended."""
-        facts, case = self.facts, self.case
-        if case is not None:
-            facts.update(case.facts)
-            facts["case"] = case.name
-        if error is not None:
-            self._failed(error)
-        if self.kind.span or self.context is not None:
-            status = facts.setdefault("status", "success")
-            facts.setdefault("outcome", status)
-            facts.setdefault("initiated", status == "success")
-
-    def _record(self, seconds: float, error: BaseException | None) -> None:
-        """Move what kind and case move, and tell the events that they are."""
-        if self.nested and (self.kind.operation == "api" or self.kind.name == "storage"):
-            seconds = max(0.0, seconds - self.nested)
-        if self.parent is not None:
-            self.parent.nested += seconds
-        plans, facts = self.telemetry.plans, self.facts
-        plan = plans.of(facts, self.kind, self.case)
-        plans.apply(plan, facts, seconds, self.exemplar if self.context is not None else self.sampled_context())
-        if plan.events:
-            self.tell(plan.events, seconds, error)
-
-    def tell(self, events: Iterable[Event], seconds: float, error: BaseException | None) -> None:
+    def tell(self, events: Iterable[Told], facts: Facts, seconds: float, error: BaseException | None) -> None:
         """Give what happened to the log, with the context of this moment."""
+        context = self.context if self.context is not None else self._surrounding_context()
+        happened = self.telemetry.emission.happened
+        for told in events:
+            request = self._answered() if told.event.source else None
+            happened(told, facts, context, seconds, error, request)
+
+    def _answered(self) -> object:
+        """Return the request that this operation, or one around it, answers."""
         told_by: Operation | None = self
         while told_by is not None and told_by.request is None:
             told_by = told_by.parent
-        request = None if told_by is None else told_by.request
-        context = self.context if self.context is not None else self._surrounding_context()
-        seen = Seen(self.facts, context, seconds)
-        for event in events:
-            self.telemetry.emission.happened(event, seen, error, request)
-
-    def _failed(self, error: BaseException) -> None:
-        facts = self.facts
-        # Cancellation, GeneratorExit, SystemExit, and what other loops cancel with.
-        if not isinstance(error, Exception):
-            facts["outcome"] = "cancelled"
-            facts["flow"] = facts["flow_timed"] = facts["handled"] = facts["provider_error"] = False
-        facts["status"] = "failure"
-        facts["result"] = "error"
+        return None if told_by is None else told_by.request
 
     def _surrounding_context(self) -> Context:
         around = self.parent
@@ -309,31 +291,3 @@ class Operation:
             return around.exemplar
         sampled = trace.get_current_span().get_span_context().trace_flags.sampled
         return otel_context.get_current() if sampled else None
-
-    def _describe(self, error: BaseException | None) -> None:
-        facts, span = self.facts, self.span
-        names = v.SPAN_ATTRIBUTES
-        attributes = {names[fact]: value for fact, value in facts.items() if fact in names and value is not None}
-        status, answered = facts.get("http_status"), 0
-        if isinstance(status, str) and status.isdecimal() and status != "0":
-            attributes[v.HTTP_STATUS_CODE] = answered = int(status)
-        case = self.case
-        if case is not None and case.security is not None:
-            attributes[v.EVENT_TYPE], attributes[v.SEVERITY] = case.security
-            if case.event is not None:
-                span.add_event(case.event.name, {v.EVENT_TYPE: case.security[0], v.SEVERITY: case.security[1]})
-        failed = facts["status"] == "failure" and facts["outcome"] == "failure"
-        if failed or error is not None:
-            attributes[v.ERROR_TYPE] = self._error_type(error)
-        if failed and (self.kind.side != "server" or answered >= v.SERVER_ERROR):
-            span.set_status(StatusCode.ERROR)
-        if not put(of_span(span), attributes):
-            span.set_attributes(attributes)  # type: ignore[arg-type]  # facts that are attributes are text, numbers or booleans
-
-    def _error_type(self, error: BaseException | None) -> str:
-        known = self.facts.get("error") or self.facts.get("provider_error")
-        if known and known != "other":
-            return str(known)
-        if error is None:
-            return "_OTHER"
-        return f"{type(error).__module__}.{type(error).__qualname__}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from otel_oauth.catalogue import STORAGE_OPERATIONS
 from otel_oauth.operation import Operation, current_operation, enter, innermost, leave
+from otel_oauth.plans import ended_by
 
 
 class Step(Operation):
@@ -31,22 +33,24 @@ class Step(Operation):
         except ValueError:
             pass  # another context, as in `suspend`: nothing to give back
         try:
-            self._record(seconds, error)
+            self._record(max(0.0, seconds - self.nested) if self.nested else seconds, error)
         except Exception as ours:  # noqa: BLE001 what Guard.run does, without the call: there are many steps in a request
             self.telemetry.guard.stopped("operation", ours)
 
     def _record(self, seconds: float, error: BaseException | None) -> None:
         facts, parent, telemetry = self.facts, self.parent, self.telemetry
-        if error is not None:
-            facts["result"] = "error"
-        if self.nested:
-            seconds = max(0.0, seconds - self.nested)
         if parent is not None:
             parent.nested += seconds
-        plan = telemetry.plans.of(facts, self.kind, None)
-        telemetry.plans.apply(plan, facts, seconds, self.sampled_context())
+        plans, key = telemetry.plans, (facts.get("operation"), facts.get("result"))
+        plan = plans.usual.get(key) if error is None else None
+        if plan is None:
+            plan = plans.of(facts, self.kind, None, None if error is None else ended_by(error))
+            if error is None and key[0] in STORAGE_OPERATIONS:
+                plans.usual[key] = plan
+        context = self.sampled_context() if parent is None or parent.context is None else parent.exemplar
+        plan.take(seconds, context, facts)
         if plan.events:
-            if parent is not None:
-                # Whose request it was: a step knows only itself.
-                self.facts = {**parent.facts, **facts}
-            self.tell(plan.events, seconds, error)
+            # Whose request it was: a step knows only itself.
+            known = facts if parent is None else {**parent.facts, **facts}
+            events = [telemetry.emission.told(told.event, known) for told in plan.events]
+            self.tell([told for told in events if told is not None], known, seconds, error)

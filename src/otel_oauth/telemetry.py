@@ -27,7 +27,7 @@ from otel_oauth.client_label import ClientLabel
 from otel_oauth.counts import Counts
 from otel_oauth.durations import Outlet
 from otel_oauth.emission import Emission
-from otel_oauth.events import PKCE_CLEANED, Seen
+from otel_oauth.events import PKCE_CLEANED
 from otel_oauth.ledger import Kind, Ledger, store_at
 from otel_oauth.logs_pipeline import LogsPipeline
 from otel_oauth.operation import Operation
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from opentelemetry._logs import LoggerProvider
-    from opentelemetry.context import Context
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -95,10 +94,12 @@ class Telemetry:
         self._counts = Counts(self.guard)
         self._hooks: dict[tuple[str, str], int] = {}
         self.postponed = Postponed()
+        self.step: type[Operation] = Operation if self.settings.storage_spans else Step
+        """What a storage operation is: with a span of its own only if that is wanted."""
         self.recorder = Recorder(self.guard, self._look)
         pipeline = LogsPipeline((SCOPE, __version__), logger_provider)
         self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
-        self.plans = Plans(self.table, self.emission.leaving)
+        self.plans = Plans(self.table, self.recorder, self.emission.told)
         self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
         living.add(self)
 
@@ -142,11 +143,7 @@ class Telemetry:
                     explicit_bucket_boundaries_advisory=self.settings.buckets.get(metric.name, metric.buckets),
                 )
                 scale = 1000.0 if metric.unit == "ms" else 1.0
-                self.table.outlets[metric] = Outlet(histogram, scale, self.recorder)
-
-    def record(self, metric: Metric, key: tuple[str, ...], seconds: float, context: Context | None) -> None:
-        """Record a duration in the unit of the histogram ``metric``, with ``context`` as its exemplar."""
-        self.table.durations(metric, key).add(seconds, context)
+                self.table.outlets[metric] = Outlet(histogram, scale)
 
     def _count_error(self, component: str) -> None:
         self.table.add(c.INTERNAL_ERRORS, (component,))
@@ -169,7 +166,10 @@ class Telemetry:
 
     def _count_expired(self, states: int) -> None:
         self.table.add(c.PKCE_CLEANED, ("expired",), amount=states)
-        self.emission.happened(PKCE_CLEANED, Seen({"cleaned": "expired", "count": states}, otel_context.get_current()))
+        facts = {"cleaned": "expired", "count": states}
+        told = self.emission.told(PKCE_CLEANED, facts)
+        if told is not None:
+            self.emission.happened(told, facts, otel_context.get_current())
 
     def _note_abandoned(self) -> None:
         """Tell of logins whose user never came back: one span for all that ran out since the last collection."""
@@ -235,9 +235,7 @@ class Telemetry:
 
     def operation(self, kind: OperationKind, **facts: object) -> Operation:
         """Return an operation to be used in a ``with`` block, or started and ended by hand."""
-        if kind is kinds.STORAGE and not self.settings.storage_spans:
-            return Step(self, kind, facts)
-        return Operation(self, kind, facts)
+        return (self.step if kind is kinds.STORAGE else Operation)(self, kind, facts)
 
     def provider(self, name: str | None = None, url: str | None = None) -> str:
         """Return the label value of a provider: its registered name, else what its host is called."""
@@ -270,6 +268,7 @@ class Telemetry:
         self.recorder.after_fork()
         self.emission.after_fork()
         self.table.after_fork()
+        self.plans.after_fork()
         self.guard.after_fork()
         self._counts.after_fork()
         self.guard.run("ledger", self.ledger.after_fork)

@@ -27,14 +27,11 @@ from opentelemetry.sdk.metrics.view import (
 )
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from otel_oauth import catalogue as c
-from otel_oauth import durations
-from otel_oauth.durations import Durations
+from otel_oauth.durations import Durations, Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Recording
 
 ATTRIBUTES = {"operation": "save_token", "result": "success"}
 BUCKETS = (1.0, 5.0, 25.0)
@@ -117,13 +114,16 @@ IN_PLACE = (
 )
 
 
+def of(sdk: Sdk, attributes: dict[str, str] = ATTRIBUTES) -> Durations:
+    return Durations(attributes, Outlet(sdk.histogram))
+
+
 def record_all(series: Durations, sdk: Sdk, measured: list[tuple[float, Context | None]]) -> int:
     """Record a batch, and return how many of it went the public way."""
     public = []
     through = sdk.histogram.record
     sdk.histogram.record = lambda *arguments: (public.append(arguments), through(*arguments))  # type: ignore[method-assign]  # to count
-    series.pending.extend(measured)
-    series.record(sdk.histogram)
+    series.take(measured, 0)
     del sdk.histogram.record
     return len(public)
 
@@ -131,7 +131,7 @@ def record_all(series: Durations, sdk: Sdk, measured: list[tuple[float, Context 
 @pytest.mark.parametrize("name", SDKS)
 def test_a_batch_makes_the_points_that_single_records_make(name: str) -> None:
     ours, theirs = SDKS[name](), SDKS[name]()
-    series = Durations(ATTRIBUTES)
+    series = of(ours)
     for turn in range(3):
         public = record_all(series, ours, MEASURED)
         for value, context in MEASURED:
@@ -139,26 +139,26 @@ def test_a_batch_makes_the_points_that_single_records_make(name: str) -> None:
         assert ours.points() == theirs.points()
         in_place = name in IN_PLACE or name in ("exemplars by trace", "no exemplars")
         assert public == ((turn == 0) if in_place else len(MEASURED)), name
-    assert not series.pending
 
 
 def test_after_the_first_a_single_value_goes_straight_as_well() -> None:
-    sdk, series = Sdk(), Durations(ATTRIBUTES)
+    sdk = Sdk()
+    series = of(sdk)
     assert [record_all(series, sdk, MEASURED[at : at + 1]) for at in range(3)] == [1, 0, 0]
     assert sdk.points()[0][0]["count"] == 3
 
 
 def test_several_series_of_one_histogram_stay_apart() -> None:
     sdk, other = Sdk(), {"operation": "query_client", "result": "success"}
-    assert record_all(Durations(ATTRIBUTES), sdk, MEASURED) == 1
-    assert record_all(Durations(other), sdk, MEASURED[:4]) == 1
+    assert record_all(of(sdk), sdk, MEASURED) == 1
+    assert record_all(of(sdk, other), sdk, MEASURED[:4]) == 1
     assert [(point["attributes"], point["count"]) for point in sdk.points()[0]] == [(ATTRIBUTES, 12), (other, 4)]
 
 
 def test_what_is_no_number_is_the_sdks_matter() -> None:
     ours, theirs = Sdk(), Sdk()
     endless = [*MEASURED, (math.inf, None)]
-    assert record_all(Durations(ATTRIBUTES), ours, endless) == len(endless)
+    assert record_all(of(ours), ours, endless) == len(endless)
     for value, context in endless:
         theirs.histogram.record(value, ATTRIBUTES, context)
     assert ours.points() == theirs.points()
@@ -173,7 +173,8 @@ def test_an_sdk_that_aggregates_otherwise_gets_every_value(monkeypatch: pytest.M
         through(self, measurement, should_sample_exemplar)
 
     monkeypatch.setattr(_ExplicitBucketHistogramAggregation, "aggregate", aggregate)
-    sdk, series = Sdk(), Durations(ATTRIBUTES)
+    sdk = Sdk()
+    series = of(sdk)
     assert [record_all(series, sdk, MEASURED) for _ in range(2)] == [len(MEASURED)] * 2
     assert found == VALUES * 2
 
@@ -185,14 +186,14 @@ def test_a_histogram_that_is_not_the_sdks_gets_every_value() -> None:
         def record(self, *arguments: object) -> None:
             recorded.append(arguments)
 
-    series = Durations(ATTRIBUTES)
-    series.pending.extend(MEASURED)
-    series.record(Own())  # type: ignore[arg-type]  # what another implementation of the API may be like
+    series = Durations(ATTRIBUTES, Outlet(Own()))  # type: ignore[arg-type]  # what another implementation may be like
+    series.take(MEASURED, 0)
     assert recorded == [(value, ATTRIBUTES, context) for value, context in MEASURED]
 
 
 def test_an_aggregation_that_the_sdk_replaced_is_found_again() -> None:
-    sdk, series = Sdk(), Durations(ATTRIBUTES)
+    sdk = Sdk()
+    series = of(sdk)
     record_all(series, sdk, MEASURED)
     (storage,) = sdk.provider._measurement_consumer._reader_storages.values()
     (match,) = storage._instrument_view_instrument_matches[sdk.histogram]
@@ -205,20 +206,10 @@ def test_an_aggregation_that_the_sdk_replaced_is_found_again() -> None:
     not hasattr(MeterProvider, "add_metric_reader"), reason="this SDK has its readers from the beginning"
 )
 def test_a_reader_that_comes_later_gets_what_is_recorded_from_then_on() -> None:
-    sdk, series = Sdk(), Durations(ATTRIBUTES)
+    sdk = Sdk()
+    series = of(sdk)
     record_all(series, sdk, MEASURED)
     sdk.readers.append(InMemoryMetricReader())
     sdk.provider.add_metric_reader(sdk.readers[-1])
     assert record_all(series, sdk, MEASURED) == 1
     assert [points[0]["count"] for points in sdk.points()] == [24, 12]
-
-
-def test_a_series_that_nobody_records_is_bounded(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
-    telemetry = recording.telemetry
-    monkeypatch.setattr(durations, "BOUND", 16)
-    monkeypatch.setattr(telemetry.recorder, "add", lambda *_call: None)
-    for number in range(100):
-        telemetry.record(c.STORAGE_DURATION, ("save_token",), number / 1000, None)
-        assert len(telemetry.table.durations(c.STORAGE_DURATION, ("save_token",)).pending) <= 16
-    point = recording.series(c.STORAGE_DURATION.name)["save_token",]
-    assert point.count + 16 >= 100 > point.count

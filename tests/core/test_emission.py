@@ -101,6 +101,23 @@ def test_a_logger_that_is_not_enabled_gets_nothing() -> None:
     assert (arguments["event_name"], arguments["severity_number"].value) == ("oauth_rate_limit_exceeded", 9)
 
 
+def test_a_logger_that_wants_an_event_is_not_asked_for_each_and_one_that_does_not_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [10**18]
+    monkeypatch.setattr(emission.time, "time_ns", lambda: now[0])
+    with Capture() as capture:
+        asked: list[Any] = []
+        log, answers = capture.telemetry.emission._pipeline, [True, False, False, True, True]
+        assert log.available()
+        log._enabled = lambda **arguments: (asked.append(arguments), answers[len(asked) - 1])[1]  # type: ignore[method-assign]
+        for after in (0, 1, 999_999_999, 1, 0, 0, -1):
+            now[0] += after
+            limited(capture.telemetry)
+        assert len(capture.events()) == 5  # all but the two that it did not want
+        assert len(asked) == 5
+
+
 def test_without_a_pipeline_nothing_is_queued() -> None:
     telemetry = Telemetry(settings=Settings(ledger="memory"))
     limited(telemetry)
@@ -223,7 +240,7 @@ def test_a_way_out_that_is_blocked_holds_up_nobody(monkeypatch: pytest.MonkeyPat
     blocked = threading.Event()
     with Capture() as capture:
         assert capture.telemetry.emission._pipeline.available()
-        capture.telemetry.emission._pipeline._emit = lambda _record: blocked.wait(20)
+        capture.telemetry.emission._pipeline._emit = lambda *_record: blocked.wait(20)
         began = time.perf_counter()
         limited(capture.telemetry, 50)
         assert (

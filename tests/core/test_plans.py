@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import _remembered, cases, emission, kinds
+from opentelemetry.context import Context
+
+from otel_oauth import cases, kinds, plans
 from otel_oauth import catalogue as c
 from otel_oauth import events as e
+from otel_oauth._guard import Guard
 from otel_oauth.cells import Table
 from otel_oauth.client_label import ClientLabel
-from otel_oauth.plans import Plans
+from otel_oauth.plans import Plan, Plans
+from otel_oauth.recorder import Recorder
+from otel_oauth.testing import Capture
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import pytest
 
@@ -28,17 +35,32 @@ def make_table(**caps: int) -> Table:
     return Table((*c.DOCUMENTED, *c.OWN), {"provider": 2, "client_id": 2, **caps})
 
 
-def moved(plans: Plans, facts: Mapping[str, object]) -> None:
-    plans.apply(plans.of(facts, kinds.ENDPOINT, None), facts, 0.1, None)
+def make_plans(table: Table, leaving: Collection[e.Event] = e.EVENTS.values()) -> Plans:
+    """Return plans whose events tell nothing but themselves, and whose recorder comes by only if it is asked."""
+    recorder = Recorder(Guard(lambda _: None, reraise=True))
+    recorder.stop()
+
+    def telling(event: e.Event, _facts: object) -> Any:
+        return event if event in leaving else None
+
+    return Plans(table, recorder, telling)
+
+
+def moved(made: Plans, facts: Mapping[str, object]) -> Plan:
+    plan = made.of(facts, kinds.ENDPOINT)
+    plan.take(0.1, None, facts)
+    plan.record()
+    return plan
 
 
 def test_equal_facts_have_one_plan_and_others_another() -> None:
-    plans = Plans(make_table(), e.EVENTS.values())
-    one = plans.of(STARTED, kinds.ENDPOINT, None)
-    assert plans.of({**STARTED, "family": b"x", "outcome": "success"}, kinds.ENDPOINT, None) == one
-    assert plans.of(dict(STARTED), kinds.ENDPOINT, None) is one
-    assert len(plans.of({**STARTED, "started": False}, kinds.ENDPOINT, None).cells) == len(one.cells) - 1
-    assert plans.of(STARTED, kinds.ENDPOINT, cases.CODE_REPLAYED).events == (
+    made = make_plans(make_table())
+    one = made.of({**STARTED, "family": b"x"}, kinds.ENDPOINT)
+    assert made.of({**STARTED, "family": b"y"}, kinds.ENDPOINT) is one
+    assert made.of({**STARTED, "family": b"y"}, kinds.ENDPOINT, None, went="failed") is not one
+    assert made.of(STARTED, kinds.ENDPOINT).cells == one.cells
+    assert len(made.of({**STARTED, "started": False}, kinds.ENDPOINT).cells) == len(one.cells) - 1
+    assert made.of(STARTED, kinds.ENDPOINT, cases.CODE_REPLAYED).events == (
         e.HTTP_REQUEST,
         e.AUTHORIZATION_STARTED,
         e.CODE_REUSE,
@@ -46,71 +68,120 @@ def test_equal_facts_have_one_plan_and_others_another() -> None:
 
 
 def test_events_that_never_leave_are_not_asked_again() -> None:
-    plans = Plans(make_table(), {e.AUTHORIZATION_STARTED})
-    assert plans.of(STARTED, kinds.ENDPOINT, None).events == (e.AUTHORIZATION_STARTED,)
+    made = make_plans(make_table(), {e.AUTHORIZATION_STARTED})
+    assert made.of(STARTED, kinds.ENDPOINT).events == (e.AUTHORIZATION_STARTED,)
 
 
 def test_a_fact_that_is_missing_is_not_one_that_is_none_or_false() -> None:
-    plans = Plans(make_table(), e.EVENTS.values())
+    made = make_plans(make_table())
     plain, missing = dict(STARTED), {**STARTED, "pkce": None}
     without = {**STARTED, "pkce": False}
-    events = [plans.of(facts, kinds.ENDPOINT, None).events for facts in (plain, missing, without, plain)]
+    events = [made.of(facts, kinds.ENDPOINT).events for facts in (plain, missing, without, plain)]
     assert [e.PKCE_NOT_USED in each for each in events] == [False, False, True, False]
 
 
 def test_a_client_that_is_admitted_later_is_no_longer_other() -> None:
     table = make_table()
-    plans, facts = Plans(table, e.EVENTS.values()), {**STARTED, "client_id": "shop"}
+    made, facts = make_plans(table), {**STARTED, "client_id": "shop"}
     for _ in range(3):
-        moved(plans, facts)
+        moved(made, facts)
     assert table.value(c.AUTHORIZATION_STARTED, ("other",)) == 3
     assert table.value(c.LABEL_OVERFLOW, (OVERFLOW,)) == 3
     assert table.admit(c.CLIENT_ID, "shop") == "shop"
     for _ in range(2):
-        moved(plans, facts)
+        moved(made, facts)
     assert table.value(c.AUTHORIZATION_STARTED, ("shop",)) == 2
     assert table.value(c.AUTHORIZATION_STARTED, ("other",)) == table.value(c.LABEL_OVERFLOW, (OVERFLOW,)) == 3
 
 
 def test_a_forked_child_goes_on_with_the_plans_and_without_the_values() -> None:
     table = make_table()
-    plans = Plans(table, e.EVENTS.values())
-    moved(plans, STARTED)
+    made = make_plans(table)
+    plan = moved(made, STARTED)
+    plan.take(0.1, None, STARTED)  # the parent's to record
     table.after_fork()
+    made.after_fork()
+    plan.record()
     assert table.value(c.HTTP_REQUESTS, ("GET", "authorization", "302")) == 0
-    moved(plans, STARTED)
+    assert moved(made, STARTED) is plan
     assert table.value(c.HTTP_REQUESTS, ("GET", "authorization", "302")) == 1
 
 
+def test_what_many_operations_measured_moves_together_and_the_last_sampled_one_is_the_exemplar() -> None:
+    table, context = make_table(), Context()
+    plan = make_plans(table).of(STARTED, kinds.ENDPOINT)
+    for exemplar in (None, Context(), context, None):
+        plan.take(0.1, exemplar, STARTED)
+    assert table.value(c.HTTP_REQUESTS, ("GET", "authorization", "302")) == 0
+    plan.record()
+    plan.record()
+    assert table.value(c.HTTP_REQUESTS, ("GET", "authorization", "302")) == 4
+    assert all(cell.context is context for cell in plan.cells)
+
+
+def test_operations_of_a_plan_that_nobody_comes_by_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "BOUND", 16)
+    table = make_table()
+    plan = make_plans(table).of(STARTED, kinds.ENDPOINT)
+    for _ in range(100):
+        plan.take(0.1, None, STARTED)
+    assert 100 > table.value(c.HTTP_REQUESTS, ("GET", "authorization", "302")) >= 84
+
+
+def test_operations_of_many_threads_all_arrive(recording: Recording) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def work() -> None:
+        for _ in range(500):
+            recording.telemetry.plans.of(STARTED, kinds.ENDPOINT).take(0.1, None, STARTED)
+            recording.telemetry.recorder.flush(1)
+
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert recording.moved()["oauth_http_requests_total", "GET", "authorization", "302"] == 2000
+    assert recording.series("oauth_http_request_duration_milliseconds")["authorization",].count == 2000
+
+
 def test_plans_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_remembered, "_MOST", 8)
+    monkeypatch.setattr(plans, "_MOST", 8)
     table = make_table(client_id=1000)
-    plans = Plans(table, e.EVENTS.values())
+    made = make_plans(table)
     for number in range(100):
         facts = {**STARTED, "client_id": table.admit(c.CLIENT_ID, f"client-{number}")}
-        moved(plans, facts)
-        assert sum(len(shape.known) for shape in plans._shapes.values()) <= 8
+        moved(made, facts)
+        assert sum(len(shape.known) for shape in made._shapes.values()) <= 8
     assert {table.value(c.AUTHORIZATION_STARTED, (f"client-{number}",)) for number in range(100)} == {1}
 
 
-def test_no_digest_decides_what_moves() -> None:
+def test_no_digest_decides_what_moves_and_what_is_told() -> None:
     read = [kind.reads for kind in kinds.KINDS.values()] + [case.reads for case in cases.CASES.values()]
-    assert not DIGESTS & frozenset().union(*read)
-    assert not DIGESTS & frozenset().union(*(emission._deciding(event) for event in e.EVENTS.values()))
+    assert not DIGESTS & plans._TOLD.union(*read)
 
 
-def test_what_is_kept_of_events_is_text_and_no_digest(recording: Recording) -> None:
-    """Whatever a fact holds: a digest or a client that knows its whole id is told anew for each event."""
-    out = recording.telemetry.emission
-    for event, fact in product(out._gates, e.ATTRIBUTES):
-        for value in (b"secret-1", b"secret-2", ClientLabel.of("other", "whole-1"), ClientLabel.of("other", "whole-2")):
-            told = out._attributes(event, _seen({fact: value})).get(e.ATTRIBUTES[fact])
+def test_what_is_kept_of_spans_and_events_is_text_and_no_digest() -> None:
+    """Whatever a fact holds: a digest or a client that knows its whole id is told anew for each operation."""
+    values = (b"secret-1", b"secret-2", ClientLabel.of("other", "whole-1"), ClientLabel.of("other", "whole-2"))
+    with Capture(events=",".join(f"{name}=on" for name in e.EVENTS), event_rate=0) as capture:
+        out, made = capture.telemetry.emission, capture.telemetry.plans
+        out.queue.stop()
+        for event, fact, value in product(e.EVENTS.values(), e.ATTRIBUTES, values):
+            facts: dict[str, object] = {fact: value}
+            told: Any = out.told(event, facts)
+            out.happened(told, facts, Context())
+            out.queue.flush()
+            found = capture.logger_provider.kept.pop()
             shown = value.full if isinstance(value, ClientLabel) else value[:6].hex()
-            assert told == (shown if fact in dict(event.named) else None)
-    kept = [held for shape in out._templates._shapes.values() for held in shape.known.items()]
-    assert "secret" not in repr(kept)
-    assert "whole" not in repr(kept)
-
-
-def _seen(facts: dict[str, object]) -> Any:
-    return e.Seen(facts, context=None)  # type: ignore[arg-type]  # it is not emitted
+            assert found["attributes"].get(e.ATTRIBUTES[fact]) == (shown if fact in dict(event.named) else None)
+            made.of(facts, kinds.ENDPOINT)
+    kept = [held for shape in made._shapes.values() for held in shape.known.items()]
+    text = repr([(values, plan.events, plan.description._attributes) for values, plan in kept])
+    assert kept
+    assert "secret" not in text
+    assert "whole" not in text

@@ -62,7 +62,7 @@ def _move_everything(telemetry: Telemetry) -> None:
         if metric.kind == "counter":
             telemetry.table.add(metric, key)
         elif metric.kind == "histogram":
-            telemetry.record(metric, key, 0.003, None)
+            telemetry.table.durations(metric, key).take([(0.003, None)], 0)
 
 
 class Exposed:
@@ -315,6 +315,7 @@ def recording():
         pass
     with telemetry.operation(kinds.STORAGE, operation="save_token", result="success"):
         pass
+    telemetry.recorder.flush()
     print("recorded", telemetry.table.value(catalogue.STORAGE_OPS, ("save_token", "success")))
 
 print("before", *served())
