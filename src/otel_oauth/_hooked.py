@@ -95,6 +95,7 @@ class Hook:
     :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a
         ``begin`` the call has no operation of its own and is only watched.
     :param after: gets the result, or ``None`` and the exception, before the operation ends.
+    :param outside: a call within an operation of this kind passes unobserved.
     :param optional: not every supported version of the library has it, so nothing is missing where it is absent.
     :param drive: for a function that returns an asynchronous generator, instead of the others: an asynchronous
         generator function that drives it, and yields, receives and raises the same. It guards what it does besides.
@@ -105,11 +106,13 @@ class Hook:
         begin: Begin | None = None,
         after: After | None = None,
         *,
+        outside: OperationKind | None = None,
         optional: bool = False,
         drive: Drive | None = None,
     ) -> None:
         self.begin = begin
         self.after = after
+        self.outside = outside
         self.optional = optional
         self.drive = drive
 
@@ -119,45 +122,50 @@ def in_place_of(original: Any, hook: Hook, hooks: HookSet, *, method: bool) -> A
     flags = original.__code__.co_flags if type(original) is FunctionType else _GENERATORS
     if flags & _GENERATORS or hook.drive is not None:
         return _ours(original, _wrapper(hook, hooks))
-    if flags & CO_COROUTINE:
-        return _coroutine_function(original, hook, hooks, () if method else (None,))
-    observe = _observer(hook, hooks)
-    if method:
-
-        @wraps(original)
-        def hooked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 the library's
-            return observe(original, args, args, kwargs)
-
-    else:
-
-        @wraps(original)
-        def hooked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 the library's
-            return observe(original, (None, *args), args, kwargs)
-
-    return hooked
+    make = _coroutine_function if flags & CO_COROUTINE else _function
+    return wraps(original)(make(original, hook, hooks, () if method else (None,)))
 
 
 def _wrapper(hook: Hook, hooks: HookSet) -> Callable[..., Any]:
     """Return what wrapt calls; ``wrapped`` is bound already."""
-    observe, called, drive = _observer(hook, hooks), _caller(None, hooks), hook.drive
+    called, drive = _caller(hook, hooks), hook.drive
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
-        given = (instance, *args)
         if drive is None:
-            return observe(wrapped, given, args, kwargs)
-        call, result = called(given, kwargs), wrapped(*args, **kwargs)
+            return _function(wrapped, hook, hooks, (instance,))(*args, **kwargs)
+        call, result = called((instance, *args), kwargs), wrapped(*args, **kwargs)
         return result if call is None else drive(call, result)
 
     return wrapper
 
 
-def _coroutine_function(
-    original: Callable[..., Any], hook: Hook, hooks: HookSet, first: tuple[None, ...]
-) -> Callable[..., Any]:
-    """Return a coroutine function in the place of one, as which it must be seen; ``first`` goes before what it gets."""
-    called, after = _caller(hook.begin, hooks), hook.after
+def _function(original: Callable[..., Any], hook: Hook, hooks: HookSet, first: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return a function that calls the original and sees the call; ``first`` goes before its arguments."""
+    called, after = _caller(hook, hooks), hook.after
 
-    @wraps(original)
+    def hooked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 the library's
+        call = called(first + args, kwargs)
+        if call is None:
+            return original(*args, **kwargs)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            _leave(call, after, None, error)
+            raise
+        if type(result) in _GOING_ON:
+            return _going_on(call, after, result)
+        _leave(call, after, result, None)
+        return result
+
+    return hooked
+
+
+def _coroutine_function(
+    original: Callable[..., Any], hook: Hook, hooks: HookSet, first: tuple[Any, ...]
+) -> Callable[..., Any]:
+    """Return a coroutine function that does the same in the place of one, as which it must be seen."""
+    called, after = _caller(hook, hooks), hook.after
+
     async def hooked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 the library's
         call = called(first + args, kwargs)
         if call is None:
@@ -173,40 +181,16 @@ def _coroutine_function(
     return hooked
 
 
-def _observer(hook: Hook, hooks: HookSet) -> Callable[..., Any]:
-    """Return what calls the original, and sees the call before and after."""
-    called, after = _caller(hook.begin, hooks), hook.after
-
-    def observe(
-        original: Callable[..., Any], given: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:  # noqa: ANN401 the library's
-        call = called(given, kwargs)
-        if call is None:
-            return original(*args, **kwargs)
-        try:
-            result = original(*args, **kwargs)
-        except BaseException as error:
-            _leave(call, after, None, error)
-            raise
-        if type(result) in _GOING_ON:
-            return _going_on(call, after, result)
-        _leave(call, after, result, None)
-        return result
-
-    return observe
-
-
-def _caller(begin: Begin | None, hooks: HookSet) -> Callable[[tuple[Any, ...], dict[str, Any]], Call | None]:
+def _caller(hook: Hook, hooks: HookSet) -> Callable[[tuple[Any, ...], dict[str, Any]], Call | None]:
     """Return what begins to observe a call, or gives ``None`` if it is to pass unobserved."""
+    begin, outside = hook.begin, hook.outside
 
     def called(given: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         around = innermost()
-        if around is None:
-            if _suppressed():
-                return None
-        elif around.ended:
+        if around is not None and around.ended:
             around = current_operation()
-        if not given or not hooks.active:
+        passes = _suppressed() if around is None else around.kind is outside
+        if passes or not given or not hooks.active:
             return None
         call = Call()
         call.hooks, call.telemetry, call.around = hooks, hooks.telemetry, around

@@ -43,7 +43,7 @@ class HookSet:
         self._patches: list[tuple[weakref.ref[Any], str]] = []
         self._made: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._undo: list[Callable[[], None]] = []
-        self._adopted: weakref.WeakSet[type] = weakref.WeakSet()
+        self._adopted: weakref.WeakKeyDictionary[type, set[str]] = weakref.WeakKeyDictionary()
         self.notes: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self._attached = 0
         self._missing = 0
@@ -108,20 +108,29 @@ class HookSet:
         """Tell whether this hook set made ``found``; what was made of it by somebody else only looks like it."""
         return self._made.get(id(found)) is found
 
-    def adopt(self, cls: type, table: Mapping[str, Hook]) -> None:
+    def origin(self, cls: type, attribute: str) -> str:
+        """Return the name of the module that a method of a class comes from, empty if there is no such method."""
+        definer = self._definer(cls, attribute)
+        return "" if definer is None else str(getattr(definer.__dict__[attribute], "__module__", ""))
+
+    def adopt(self, cls: type, table: Mapping[str, Hook], *, beyond: str = "") -> None:
         """Patch the named methods of a class of the application, where they are defined, the first time it is seen.
 
         Applications override the library's methods; hooking the library's own classes would not see those.
+
+        :param beyond: leave alone, for this time, what is of a module whose name begins so: the library's.
         """
-        if cls in self._adopted or not self.active:
+        seen = self._adopted.get(cls)
+        if (seen is not None and table.keys() <= seen) or not self.active:
             return
         with self._lock:
-            if cls in self._adopted:
-                return
+            seen = self._adopted.setdefault(cls, set())
             for attribute, hook in table.items():
+                if attribute in seen or (beyond and self.origin(cls, attribute).startswith(beyond)):
+                    continue
                 if self._definer(cls, attribute) is not None:
                     self._patch(cls, attribute, hook)
-            self._adopted.add(cls)
+                seen.add(attribute)
         self.telemetry.hooks(self._library, attached=self._attached, missing=self._missing)
 
     def count(self, *, attached: int = 0, missing: int = 0) -> None:
@@ -148,5 +157,5 @@ class HookSet:
             for undo in self._undo:
                 self.telemetry.guard.run("hook", undo)
             self._undo.clear()
-            self._adopted = weakref.WeakSet()
+            self._adopted = weakref.WeakKeyDictionary()
         self.telemetry.hooks(self._library, attached=0, missing=0)

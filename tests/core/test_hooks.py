@@ -449,6 +449,20 @@ def test_an_override_is_seen_only_once_its_class_is_adopted(
     assert inspect.isfunction(App.__dict__["call"])
 
 
+def test_what_the_library_defines_is_left_alone_until_it_is_asked_for(
+    attach: Callable[..., Any], recording: Any
+) -> None:
+    module, hooks = attach("Base.call")
+    attached = state(recording)["attached"]
+    table = {"acall": Hook(begin)}
+    hooks.adopt(module.Child, table, beyond=module.__name__)
+    assert state(recording)["attached"] == attached
+    hooks.adopt(module.Child, table)
+    assert state(recording)["attached"] == attached + 1
+    assert hooks.origin(module.Child, "acall") == module.__name__
+    assert hooks.origin(module.Child, "no_such_method") == ""
+
+
 def test_an_override_that_calls_its_base_makes_two_calls_one_within_the_other(
     attach: Callable[..., Any], recording: Any
 ) -> None:

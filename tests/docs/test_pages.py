@@ -17,7 +17,8 @@ from otel_oauth_authlib.endpoints import ENDPOINT_CALLBACKS
 from otel_oauth_authlib.grants import CHALLENGE_CALLBACKS, CLIENT_AUTH_CALLBACKS, GRANT_CALLBACKS
 from otel_oauth_authlib.registry import REGISTRY_HOOKS
 from otel_oauth_authlib.resource import RESOURCE_HOOKS, VALIDATOR_CALLBACKS
-from otel_oauth_authlib.server import SERVER_CALLBACKS, SERVER_HOOKS
+from otel_oauth_authlib.server import SERVER_HOOKS
+from otel_oauth_authlib.server_callbacks import AUTHENTICATION_CALLBACKS, OWN_SERVER_CALLBACKS, SERVER_CALLBACKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,8 @@ def test_authlib_page_has_every_operation_and_its_metrics(kind: kinds.OperationK
 def test_authlib_page_has_every_hooked_method() -> None:
     targets = [*CLIENT_HOOKS, *REGISTRY_HOOKS, *SERVER_HOOKS, *RESOURCE_HOOKS]
     names = {target.rpartition(".")[2] for target in targets}
-    names |= {*SERVER_CALLBACKS, *GRANT_CALLBACKS, *CHALLENGE_CALLBACKS, *CLIENT_AUTH_CALLBACKS}
+    names |= {*SERVER_CALLBACKS, *OWN_SERVER_CALLBACKS, *AUTHENTICATION_CALLBACKS}
+    names |= {*GRANT_CALLBACKS, *CHALLENGE_CALLBACKS, *CLIENT_AUTH_CALLBACKS}
     names |= {*ENDPOINT_CALLBACKS, *CONFIGURATION_CALLBACKS, *VALIDATOR_CALLBACKS}
     text = page("docs/authlib.md")
     assert [name for name in sorted(names) if not re.search(rf"[`.]{name}\b", text)] == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from otel_oauth_authlib.framework import flask_request
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -34,11 +36,9 @@ class Arrived(NamedTuple):
 
 def arrived_at_flask(_call: Call) -> Arrived | None:
     """Read the request of Flask's context."""
-    import flask  # noqa: PLC0415 only an application that uses Flask gets here
-
-    if not flask.has_request_context():
+    request = flask_request()
+    if request is None:
         return None
-    request = flask.request
     return Arrived(request.method, request.args, lambda: request.form)
 
 

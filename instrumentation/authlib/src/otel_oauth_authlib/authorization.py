@@ -24,8 +24,10 @@ def settle_authorization(operation: Operation, notes: EndpointRequest) -> None:
     if notes.token and not notes.error:
         settle.issued_in_redirect(operation, issued_tokens(notes))
         notes.token = {}
-    request = notes.request
-    if request is None or not notes.queried_client or notes.error in _REFUSED:
+    if notes.started or notes.request is None or not notes.queried_client or notes.error in _REFUSED:
         return
-    state, nonce, challenge = (parameter(request, name) or "" for name in ("state", "nonce", "code_challenge"))
+    notes.started = True
+    values = notes.values()
+    state, nonce = parameter(values, "state") or "", parameter(values, "nonce") or ""
+    challenge = parameter(values, "code_challenge") or ""
     settle.authorization_started(operation, notes.queried_client, state, nonce, challenge)

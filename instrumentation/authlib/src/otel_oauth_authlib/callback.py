@@ -70,7 +70,7 @@ def _read(operation: Operation, callback: Callback, values: Mapping[str, Any]) -
     """Read what the user's browser brought back (RFC 6749 section 4.1.2, RFC 9207)."""
     ledger = operation.telemetry.ledger
     if callback.state is None:
-        callback.state = ledger.sight_state(text(values.get("state")))
+        callback.sight(ledger, text(values.get("state")))
     callback.code = ledger.digest(b"code", text(values.get("code")))
     callback.issuer = text(values.get("iss"))
 

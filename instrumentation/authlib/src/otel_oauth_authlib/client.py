@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import unquote_plus
 
 from otel_oauth import cases, flows, judge, kinds, provider_errors, redaction, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Sighting
 from otel_oauth.own_tokens import forget, judge_refresh, remaining_lifetime, remember, sight, text
 from otel_oauth_authlib.own_tokens import Exchange, error_code
-from otel_oauth_authlib.transport import REQUEST_HOOKS, metadata, provider_facts, session_note, settle
+from otel_oauth_authlib.transport import REQUEST_HOOKS, endpoint_facts, metadata, provider_facts, session_note, settle
 
 if TYPE_CHECKING:
     from otel_oauth.operation import Operation
 
 _GRANTS = {"authorization_code": kinds.CODE_EXCHANGE, "refresh_token": kinds.REFRESH}
+_RETURNED = frozenset(("code", "state"))
 
 # Initiation -----------------------------------------------------------------------------------------------------------
 
@@ -31,10 +32,11 @@ def _begin_authorization(call: Call) -> Operation | None:
 def _authorization_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 (url, state)
     if call.operation is None or error is not None:
         return
-    state = str(result[1])
-    flows.initiated(call.operation, state, verifier=bool(call.argument(2, "code_verifier")))
+    facts = call.operation.facts
+    flows.initiated(call.operation, str(result[1]), verifier=bool(call.argument(2, "code_verifier")))
     note = session_note(call, call.instance)
-    note.state, note.initiated = call.telemetry.ledger.sight_state(state), str(call.operation.facts["provider"])
+    digest = facts["state"]
+    note.state, note.initiated = digest if isinstance(digest, bytes) else None, str(facts["provider"])
 
 
 # The token endpoint ---------------------------------------------------------------------------------------------------
@@ -52,23 +54,23 @@ def _grant_type(call: Call, response: str) -> str:
     return "password" if {"username", "password"} <= call.kwargs.keys() else "client_credentials"
 
 
-def _open_exchange(call: Call, url: object, grant_type: str) -> Operation:
+def _open_exchange(call: Call, exchange: Exchange, url: object, grant_type: str) -> Operation:
     session = call.instance
     operation = call.telemetry.operation(
         _GRANTS.get(grant_type, kinds.TOKEN),
-        **provider_facts(call, url or metadata(session).get("token_endpoint")),
+        **endpoint_facts(call, url or metadata(session).get("token_endpoint")),
         grant_type=vocabulary.grant_type(grant_type),
     )
     if redaction.installed():
         redaction.seen_parameters(call.kwargs)
         redaction.seen("client_secret", text(getattr(session, "client_secret", None)))
-    exchange = operation.local = Exchange()
+    operation.local = exchange
     exchange.client_id = text(getattr(session, "client_id", None))
     scope = call.kwargs.get("scope") or getattr(session, "scope", None)
     if scope:
         exchange.scope = scope if isinstance(scope, str) else " ".join(map(str, scope))
     before = getattr(session, "token", None)
-    if isinstance(before, (dict, Mapping)):  # the class first that it is: to ask the other one costs more
+    if before and isinstance(before, (dict, Mapping)):  # the class first that it is: to ask the other one costs more
         exchange.before = before
     return operation
 
@@ -77,65 +79,67 @@ def _begin_fetch(call: Call) -> Operation:
     response = text(call.kwargs.get("authorization_response"))
     implicit = "#" in response
     grant_type = "implicit" if implicit else _grant_type(call, response)
-    operation = _open_exchange(call, call.argument(0, "url"), grant_type)
+    exchange = Exchange()
+    operation = _open_exchange(call, exchange, call.argument(0, "url"), grant_type)
     if implicit:
         operation.kind = kinds.CODE_EXCHANGE
     if operation.kind is kinds.REFRESH:
-        _present(operation, text(call.kwargs.get("refresh_token")))
-    elif operation.kind is kinds.CODE_EXCHANGE:
-        _note_flow(call, operation, response)
+        _present(operation, exchange, text(call.kwargs.get("refresh_token")))
+    elif operation.kind is kinds.CODE_EXCHANGE and call.within(kinds.CALLBACK) is None:
+        _note_flow(call, exchange, response)
     return operation
 
 
-def _note_flow(call: Call, operation: Operation, response: str) -> None:
-    """Find the flow that this exchange ends, unless a callback around it does."""
-    exchange = operation.local
-    if not isinstance(exchange, Exchange) or call.within(kinds.CALLBACK) is not None:
-        return
+def _note_flow(call: Call, exchange: Exchange, response: str) -> None:
+    """Find the flow that this exchange ends; no callback around it does."""
     exchange.ends_flow = True
     ledger = call.telemetry.ledger
-    returned = _parameters(response)
-    expected = text(call.argument(6, "state")) or text(getattr(call.instance, "state", None))
-    code = text(call.kwargs.get("code")) or returned.get("code", "")
-    exchange.code = ledger.digest(b"code", code)
-    if returned.get("state"):
-        exchange.mismatched = ledger.sight_state(returned["state"])
-    if expected or returned.get("state"):
-        exchange.state = ledger.sight_state(expected or returned["state"])
+    returned = code_and_state(response) if response else {}
+    came = returned.get("state")
+    expected = text(call.argument(6, "state")) or text(getattr(call.instance, "state", None)) or came
+    exchange.code = ledger.digest(b"code", text(call.kwargs.get("code")) or returned.get("code", ""))
+    if expected:
+        exchange.state = ledger.sight_state(expected)
+        if came:
+            exchange.mismatched = exchange.state if came == expected else ledger.sight_state(came)
     else:
         remembered = session_note(call, call.instance).state
-        exchange.state = None if remembered is None else ledger.sight_state(remembered)
+        exchange.state = None if remembered is None else ledger.sight_state(Sighting(remembered))
 
 
-def _parameters(response: str) -> dict[str, str]:
-    try:
-        parts = urlsplit(response)
-    except ValueError:
-        return {}
-    return {name: values[-1] for name, values in parse_qs(f"{parts.query}&{parts.fragment}").items()}
+def code_and_state(response: str) -> dict[str, str]:
+    """Return code and state of an authorization response (RFC 6749 section 4.1.2), from its query and its fragment.
+
+    In one pass over what Authlib takes apart and decodes as a whole.
+    """
+    before, _, fragment = response.partition("#")
+    found: dict[str, str] = {}
+    for pair in f"{before.partition('?')[2]}&{fragment}".split("&"):
+        name, _, value = pair.partition("=")
+        if value and name in _RETURNED:
+            found[name] = unquote_plus(value)
+    return found
 
 
-def _present(operation: Operation, refresh_token: str) -> None:
-    exchange = operation.local
-    if not isinstance(exchange, Exchange):
-        return
-    exchange.presented = refresh_token
+def _present(operation: Operation, exchange: Exchange, refresh_token: str) -> None:
     if refresh_token:
+        exchange.presented = refresh_token
         exchange.refresh = sight(operation.telemetry.ledger, refresh_token)
     operation.facts["remaining_lifetime"] = remaining_lifetime(exchange.before)
 
 
 def _begin_refresh(call: Call) -> Operation:
-    operation = _open_exchange(call, call.argument(0, "url"), "refresh_token")
-    held = operation.local.before.get("refresh_token") if isinstance(operation.local, Exchange) else None
-    _present(operation, text(call.argument(1, "refresh_token") or held))
+    exchange = Exchange()
+    operation = _open_exchange(call, exchange, call.argument(0, "url"), "refresh_token")
+    _present(operation, exchange, text(call.argument(1, "refresh_token") or exchange.before.get("refresh_token")))
     return operation
 
 
 def _begin_assertion(call: Call) -> Operation:
     """See the grant that a client asserts its own identity with (RFC 7521): Authlib calls that a refresh."""
     session = call.instance
-    return _open_exchange(call, getattr(session, "token_endpoint", None), text(getattr(session, "grant_type", None)))
+    url, grant_type = getattr(session, "token_endpoint", None), text(getattr(session, "grant_type", None))
+    return _open_exchange(call, Exchange(), url, grant_type)
 
 
 def _response_parsed(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the token
@@ -173,7 +177,7 @@ def _exchanged(call: Call, result: Any, error: BaseException | None) -> None:  #
 
 
 def _end_flow(operation: Operation, exchange: Exchange, error: BaseException | None) -> None:
-    if type(error).__name__.startswith("MismatchingState"):
+    if error is not None and type(error).__name__.startswith("MismatchingState"):
         flows.refuse(operation, judge.StatePresented(exchange.mismatched or Sighting(b""), exchange.code))
         return
     if error is None or "called" in operation.facts:

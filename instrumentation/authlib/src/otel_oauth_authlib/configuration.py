@@ -20,7 +20,7 @@ def _client_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applic
     notes = endpoint_request(call)
     if notes is not None and result:
         notes.registered = True
-        client_known(call, id_of(result))
+        client_known(call, notes, id_of(result))
 
 
 def _permission_asked(call: Call) -> None:

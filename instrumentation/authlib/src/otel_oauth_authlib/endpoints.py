@@ -10,7 +10,7 @@ from otel_oauth.hooks import Call, Hook
 from otel_oauth.vocabulary import CLIENT_ERROR
 from otel_oauth_authlib import configuration
 from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
-from otel_oauth_authlib.requests import EndpointRequest, endpoint_request, form_parameter
+from otel_oauth_authlib.requests import EndpointRequest, endpoint_request, parameter
 from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _token_about_to_be_revoked(call: Call) -> None:
     if operation is None or notes is None or operation.facts.get("endpoint") != "revocation":
         return
     notes.revoking = True
-    alive = call.telemetry.ledger.revoke(form_parameter(notes.request, "token") or "")
+    alive = call.telemetry.ledger.revoke(parameter(notes.form(), "token") or "")
     token = call.argument(0, "token")
     notes.revoked_before = alive is None and bool(token.is_revoked())
     notes.expired = alive is None and bool(token.is_expired())
@@ -104,9 +104,9 @@ def settle(operation: Operation, notes: EndpointRequest, status: int) -> None:
         refused_owner = facts.get("endpoint") == "revocation" and notes.found and notes.error == "invalid_grant"
         if refused_owner or configuration.of_other_client(notes):
             operation.judge(cases.TOKEN_OF_OTHER_CLIENT)
-    elif facts.get("endpoint") == "revocation" and not notes.revoking and notes.client_id:
+    elif facts.get("endpoint") == "revocation" and not notes.revoking and notes.queried_client:
         # A store that looks only among the client's own tokens does not find it, and Authlib before 1.3.2 answers as if
         # it had not been found; the ledger knows whose it is.
-        token = form_parameter(notes.request, "token") or ""
-        if operation.telemetry.ledger.owner_differs(token, notes.client_id):
+        token = parameter(notes.form(), "token") or ""
+        if operation.telemetry.ledger.owner_differs(token, notes.queried_client):
             operation.judge(cases.TOKEN_OF_OTHER_CLIENT)

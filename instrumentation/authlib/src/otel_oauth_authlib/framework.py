@@ -1,4 +1,4 @@
-"""The web framework around an endpoint, where it can tell more than Authlib: the status of the whole HTTP request."""
+"""The web framework around an endpoint, where it can tell more than Authlib, or the same at less cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import settle
+from otel_oauth_authlib.requests import EndpointRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_oauth.hooks import Call
     from otel_oauth.operation import Operation
 
@@ -15,17 +18,77 @@ _ENVIRON_KEY = "otel_oauth.endpoint"
 
 
 def flask_request() -> Any:  # noqa: ANN401 Flask's request, if there is one
-    """Return the request of Flask's context, ``None`` outside of one."""
+    """Return the request of Flask's context, ``None`` outside of one.
+
+    It is the request itself: each attribute that is asked of Flask's proxy costs several times what it is worth.
+    """
     flask = sys.modules.get("flask")
     if flask is None or not flask.has_request_context():
         return None
-    return flask.request
+    return flask.request._get_current_object()  # noqa: SLF001 how Werkzeug documents it
 
 
 def itself(request: Any) -> Any:  # noqa: ANN401 the framework's request
     """Return the request itself, where the framework hands out a proxy of the one that the context holds."""
     current = getattr(request, "_get_current_object", None)
     return request if current is None else current()
+
+
+# The requests that Authlib's integrations make their objects of ----------------------------------------------
+
+
+class FlaskEndpointRequest(EndpointRequest):
+    """Notes of a request to a server of Authlib's integration of Flask, which reads Flask's request."""
+
+    def arrived(self, operation: Operation, given: object) -> None:  # noqa: ARG002 the integration does not look at it
+        """Note the request of Flask's context."""
+        request = flask_request()
+        if request is not None:
+            self.request = operation.request = request
+            operation.facts["method"] = request.method
+
+    def values(self, request: Any = None) -> Mapping[str, Any]:  # noqa: ANN401, ARG002 all read the same
+        """Return the parameters of the query and of the form."""
+        values: Mapping[str, Any] = self.request.values
+        return values
+
+    def authorization(self) -> object:
+        """Return the header ``Authorization``."""
+        return self.request.environ.get("HTTP_AUTHORIZATION")
+
+
+class DjangoEndpointRequest(EndpointRequest):
+    """Notes of a request to a server of Authlib's integration of Django, which reads the request that it is given."""
+
+    def arrived(self, operation: Operation, given: object) -> None:
+        """Note the request, or the one that Authlib's own object was made of."""
+        request = getattr(given, "_request", given)
+        if request is not None:
+            self.request = operation.request = request
+            operation.facts["method"] = str(getattr(request, "method", operation.facts["method"]))
+
+    def values(self, request: Any = None) -> Mapping[str, Any]:  # noqa: ANN401, ARG002 all read the same
+        """Return the parameters of the query and of the form."""
+        return {**self.request.GET.dict(), **self.request.POST.dict()}
+
+    def form(self) -> Mapping[str, Any]:
+        """Return the parameters of the form."""
+        form: Mapping[str, Any] = self.request.POST
+        return form
+
+
+_INTEGRATIONS: dict[str, type[EndpointRequest]] = {
+    "authlib.integrations.flask_oauth2": FlaskEndpointRequest,
+    "authlib.integrations.django_oauth2": DjangoEndpointRequest,
+}
+
+
+def notes_of(module: str) -> type[EndpointRequest]:
+    """Return how requests are noted that a function of ``module`` makes Authlib's objects of."""
+    return _INTEGRATIONS.get(".".join(module.split(".")[:3]), EndpointRequest)
+
+
+# The end of the HTTP request --------------------------------------------------------------------------------
 
 
 def pending_operation(call: Call, *marks: object, endpoint: str = "callback") -> Operation | None:

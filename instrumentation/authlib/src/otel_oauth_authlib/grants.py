@@ -13,7 +13,6 @@ from otel_oauth_authlib.requests import (
     EndpointRequest,
     client_known,
     endpoint_request,
-    form_parameter,
     id_of,
     parameter,
 )
@@ -23,12 +22,29 @@ if TYPE_CHECKING:
     from otel_oauth.ledger import Ledger
     from otel_oauth.operation import Operation
 
+_CODE, _REFRESH = Kind.CODE, Kind.REFRESH  # to look a member up there is a call in Python
+
+
+def _in_grant(call: Call) -> EndpointRequest | None:
+    """Return the notes of the request that a callback of a grant belongs to, for what follows the callback too.
+
+    The grant is noted, and the client that Authlib authenticated before it asks for what that client presents. Where
+    the application's own means do that, the client is noted already.
+    """
+    notes = call.note = endpoint_request(call)
+    if notes is not None:
+        notes.grant = grant = call.instance
+        method = getattr(getattr(grant, "request", None), "auth_method", None)
+        if method is not None and not notes.client_id:
+            notes.client_id, notes.authenticated = notes.queried_client, method != "none"
+    return notes
+
 
 # Authorization codes --------------------------------------------------------------------------------------------------
 
 
 def _code_presented(call: Call) -> None:
-    notes = endpoint_request(call)
+    notes = _in_grant(call)
     code = call.argument(0, "code")
     if notes is not None and isinstance(code, str):
         sighting = call.telemetry.ledger.sight_code(code)
@@ -36,10 +52,10 @@ def _code_presented(call: Call) -> None:
 
 
 def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's code object
-    notes = endpoint_request(call)
-    if notes is not None and notes.code is not None and result:
+    notes = call.note
+    if isinstance(notes, EndpointRequest) and notes.code is not None and result:
         notes.code.found = True
-        call.telemetry.ledger.redeeming(Kind.CODE, notes.code.sighting)
+        call.telemetry.ledger.redeeming(_CODE, notes.code.sighting)
 
 
 def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
@@ -47,10 +63,12 @@ def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
     operation = call.within(kinds.ENDPOINT)
     if operation is None or not isinstance(code, str):
         return
+    notes = operation.local if isinstance(operation.local, EndpointRequest) else EndpointRequest()
+    values = notes.values(request)
     method = "none"
-    if parameter(request, "code_challenge"):
-        method = parameter(request, "code_challenge_method") or "plain"
-    client_id, redirect_uri = parameter(request, "client_id") or "", parameter(request, "redirect_uri") or ""
+    if parameter(values, "code_challenge"):
+        method = parameter(values, "code_challenge_method") or "plain"
+    client_id, redirect_uri = parameter(values, "client_id") or "", parameter(values, "redirect_uri") or ""
     settle.code_issued(operation, code, client_id, method=method, redirect_uri=redirect_uri)
 
 
@@ -71,9 +89,9 @@ def _verifier_checked(call: Call, _result: Any, error: BaseException | None) -> 
     grant = call.argument(0, "grant")
     if notes is None or notes.code is None or grant is None:
         return
-    verifier = form_parameter(grant.request, "code_verifier")
-    challenge = _stored_method(notes.code, grant.request) != "none"
-    notes.code.pkce = _pkce_outcome(getattr(error, "error", None), error, challenge=challenge, verifier=bool(verifier))
+    notes.verifier = bool(parameter(notes.form(), "code_verifier"))
+    challenge = _stored_method(notes.code, grant) != "none"
+    notes.code.pkce = _pkce_outcome(getattr(error, "error", None), error, challenge=challenge, verifier=notes.verifier)
 
 
 def _pkce_outcome(code: str | None, error: BaseException | None, *, challenge: bool, verifier: bool) -> str:
@@ -90,11 +108,11 @@ def _pkce_outcome(code: str | None, error: BaseException | None, *, challenge: b
     return "mismatch" if code == "invalid_grant" else "malformed"
 
 
-def _stored_method(presented: CodePresented, request: Any) -> str:  # noqa: ANN401 Authlib's request
+def _stored_method(presented: CodePresented, grant: Any) -> str:  # noqa: ANN401 Authlib's grant
     if presented.sighting.entry is not None:
         return judge.challenge_method(presented.sighting)
     # The ledger does not know the code (it was issued before a restart): Authlib's mixin has the challenge on it.
-    stored = getattr(request, "authorization_code", None)
+    stored = getattr(grant.request, "authorization_code", None)
     if not getattr(stored, "code_challenge", None):
         return "none"
     return str(getattr(stored, "code_challenge_method", None) or "plain")
@@ -104,18 +122,20 @@ def _stored_method(presented: CodePresented, request: Any) -> str:  # noqa: ANN4
 
 
 def _refresh_presented(call: Call) -> None:
-    notes = endpoint_request(call)
+    notes = _in_grant(call)
     token = call.argument(0, "refresh_token")
     if notes is not None and isinstance(token, str):
         notes.refresh = RefreshPresented(call.telemetry.ledger.sight_refresh(token), notes.client_id)
 
 
 def _refresh_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
-    notes = endpoint_request(call)
-    if notes is not None and notes.refresh is not None and notes.refresh.sighting is not None:
-        notes.refresh.found = bool(result)
-        if result:
-            call.telemetry.ledger.redeeming(Kind.REFRESH, notes.refresh.sighting)
+    notes = call.note
+    presented = notes.refresh if isinstance(notes, EndpointRequest) else None
+    if presented is None or presented.sighting is None:
+        return
+    presented.found = bool(result)
+    if result:
+        call.telemetry.ledger.redeeming(_REFRESH, presented.sighting)
 
 
 def _old_credential_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
@@ -125,12 +145,6 @@ def _old_credential_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 t
 
 
 # Tokens and users -----------------------------------------------------------------------------------------------------
-
-
-def _user_asked(call: Call) -> None:
-    notes = endpoint_request(call)
-    if notes is not None:
-        notes.user_asked = True
 
 
 def token_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
@@ -145,14 +159,15 @@ def token_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
 
 
 def _device_code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's credential
-    notes = endpoint_request(call)
+    notes = _in_grant(call)
     if notes is not None:
         notes.device_found = bool(result)
 
 
 def _issuer_resolved(call: Call, result: Any) -> None:  # noqa: ANN401 the application's client object
+    notes = _in_grant(call)
     if result:
-        client_known(call, id_of(result))
+        client_known(call, notes, id_of(result))
 
 
 def _jti_checked(call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
@@ -175,8 +190,7 @@ GRANT_CALLBACKS: dict[str, Hook] = {
     "delete_authorization_code": storage_hook("delete_code", after=_code_deleted),
     "authenticate_refresh_token": storage_hook("query_token", before=_refresh_presented, after=_refresh_queried),
     "revoke_old_credential": storage_hook("revoke_token", after=_old_credential_revoked),
-    "authenticate_user": storage_hook("query_user", before=_user_asked),
-    "save_token": storage_hook("save_token", after=token_saved),
+    "authenticate_user": storage_hook("query_user"),
     "query_device_credential": storage_hook("query_device_code", after=_device_code_queried),
     "query_user_grant": storage_hook("query_user"),
     "resolve_issuer_client": storage_hook("query_client", after=_issuer_resolved),
@@ -184,6 +198,9 @@ GRANT_CALLBACKS: dict[str, Hook] = {
     "exists_nonce": _NONCE_HOOK,
 }
 """The callbacks of grant classes, hooked where the application defines them."""
+
+OWN_GRANT_CALLBACKS: dict[str, Hook] = {"save_token": storage_hook("save_token", after=token_saved)}
+"""The same where the application defines it: Authlib's own calls ``save_token`` of the server, which is hooked."""
 
 CHALLENGE_CALLBACKS: dict[str, Hook] = {
     "validate_code_verifier": Hook(after=_verifier_checked),
@@ -200,14 +217,15 @@ CLIENT_AUTH_CALLBACKS: dict[str, Hook] = {"validate_jti": storage_hook("query_jt
 
 def settle_token_request(operation: Operation, notes: EndpointRequest, status: int) -> None:
     """Judge a token request that was answered with ``status``, and tell the ledger what became of it."""
-    request = notes.request
-    grant_type = None if request is None else parameter(request, "grant_type")
+    grant_type = getattr(notes.grant, "GRANT_TYPE", None) or parameter(notes.values(), "grant_type")
     operation.facts["grant_type"] = vocabulary.grant_type(grant_type)
     tokens = issued_tokens(notes)
     if notes.code is not None:
-        operation.facts["verifier"] = bool(form_parameter(request, "code_verifier"))
+        if notes.verifier is None:
+            notes.verifier = bool(parameter(notes.form(), "code_verifier"))
+        operation.facts["verifier"] = notes.verifier
         _compare_redirect(operation.telemetry.ledger, notes, notes.code, accepted=status < vocabulary.CLIENT_ERROR)
-        settle.code(operation, notes.code, tokens, status, _stored_method(notes.code, request))
+        settle.code(operation, notes.code, tokens, status, _stored_method(notes.code, notes.grant))
     elif grant_type == "refresh_token":
         _settle_refresh(operation, notes, tokens, status)
     elif status < vocabulary.CLIENT_ERROR:
@@ -224,27 +242,28 @@ def _settle_refresh(operation: Operation, notes: EndpointRequest, tokens: Issued
         entry = presented.sighting.entry if presented.sighting is not None else None
         # It was accepted after it had been revoked once: revoke_old_credential of this server does nothing.
         if entry is None or not (entry.flag or entry.status == Status.REVOKED):
-            operation.telemetry.ledger.revoke(form_parameter(notes.request, "refresh_token") or "")
+            operation.telemetry.ledger.revoke(parameter(notes.form(), "refresh_token") or "")
 
 
 def _compare_redirect(ledger: Ledger, notes: EndpointRequest, presented: CodePresented, *, accepted: bool) -> None:
     """Authlib compares the redirect URI right after the look-up; where it stopped tells that they differed."""
     entry = presented.sighting.entry
     stopped = presented.found and not accepted and notes.error == "invalid_grant"
-    if not stopped or presented.pkce != "unchecked" or notes.user_asked or entry is None:
+    compared = getattr(notes.grant.request, "authorization_code", None) is not None  # Authlib keeps it then
+    if not stopped or presented.pkce != "unchecked" or compared or entry is None:
         return
-    host = settle.host_of(parameter(notes.request, "redirect_uri"))
+    host = settle.host_of(parameter(notes.values(), "redirect_uri"))
     differs = bool(host) and ledger.digest(b"host", host) != entry.place
     presented.redirect = "host" if differs else "other"
 
 
 def issued_tokens(notes: EndpointRequest) -> IssuedTokens:
     """Return the tokens that were saved in this request, as they are settled."""
-    client_id = notes.client_id or notes.queried_client
-    access, refresh = notes.token.get("access_token"), notes.token.get("refresh_token")
-    expires_in = notes.token.get("expires_in")
+    client_id, token = notes.client_id or notes.queried_client, notes.token
+    access = token.get("access_token")
     if not isinstance(access, str):
         return IssuedTokens(client_id)
+    expires_in, refresh = token.get("expires_in"), token.get("refresh_token")
     return IssuedTokens(
         client_id,
         access,

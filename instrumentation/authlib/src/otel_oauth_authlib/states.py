@@ -14,10 +14,10 @@ from otel_oauth.flows import LIFETIME
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import current_operation
-from otel_oauth_authlib.storage import in_storage_call, storage_operation
+from otel_oauth_authlib.storage import storage_operation
 
 if TYPE_CHECKING:
-    from otel_oauth.ledger import Sighting
+    from otel_oauth.ledger import Ledger, Sighting
     from otel_oauth.operation import Operation
 
 _FRAMEWORK_KEYS = frozenset(("_permanent", "_session_expiry"))
@@ -31,6 +31,7 @@ _UNMARKED = object()
 class StateLookup:
     """How the client's integration answered when it was asked for the state of a callback.
 
+    :ivar value: the state itself: to compare it costs less than to digest it for each call into the storage.
     :ivar state: what the ledger knows of it; ``None`` until it is known which one it is.
     :ivar asked: the integration was asked; ``found``: it had the state.
     :ivar verifier: a code verifier was kept with it.
@@ -39,6 +40,7 @@ class StateLookup:
     :ivar started: when the flow began, in seconds since the epoch; 0 if the session does not tell.
     """
 
+    value: str = ""
     state: Sighting | None = None
     asked: bool = False
     found: bool = False
@@ -46,6 +48,10 @@ class StateLookup:
     marked: bool = False
     session_empty: bool = False
     started: float = 0.0
+
+    def sight(self, ledger: Ledger, value: str) -> None:
+        """Note which state it is, and what is known of it."""
+        self.value, self.state = value, ledger.sight_state(value)
 
 
 # The integration's storage --------------------------------------------------------------------------------------------
@@ -58,11 +64,11 @@ def _lookup(state: object) -> StateLookup | None:
     found = None if callback is None else callback.local
     if callback is None or not isinstance(found, StateLookup):
         return None
-    ledger = callback.telemetry.ledger
+    value = str(state or "")
     if found.state is None:
         # It came in a form, and nobody but Authlib has read that yet.
-        found.state = ledger.sight_state(str(state or ""))
-    return found if found.state.digest == ledger.digest(b"state", str(state or "")) else None
+        found.sight(callback.telemetry.ledger, value)
+    return found if found.value == value else None
 
 
 def _storage(call: Call, operation: str) -> Operation | None:
@@ -110,7 +116,7 @@ def _gone(call: Call, states: set[str], reason: str) -> None:
 
 
 def _begin_get(call: Call) -> Operation | None:
-    return None if in_storage_call(call) else _storage(call, "get_state")
+    return _storage(call, "get_state")
 
 
 def _looked_up(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the kept data
@@ -147,8 +153,6 @@ def _cache_lost(call: Call, lookup: StateLookup) -> bool:
 
 
 def _begin_set(call: Call) -> Operation | None:
-    if in_storage_call(call):
-        return None
     call.note, call.watched = _pending(call), True
     return _storage(call, "set_state")
 
@@ -164,8 +168,6 @@ def _stored(call: Call, _result: Any, error: BaseException | None) -> None:  # n
 
 
 def _begin_clear(call: Call) -> Operation | None:
-    if in_storage_call(call):
-        return None
     call.note = _pending(call)
     return _storage(call, "clear_state")
 
@@ -184,9 +186,9 @@ def _cleared(call: Call, _result: Any, error: BaseException | None) -> None:  # 
 
 
 _METHODS: dict[str, Hook] = {
-    "get_state_data": Hook(_begin_get, _looked_up),
-    "set_state_data": Hook(_begin_set, _stored),
-    "clear_state_data": Hook(_begin_clear, _cleared),
+    "get_state_data": Hook(_begin_get, _looked_up, outside=kinds.STORAGE),
+    "set_state_data": Hook(_begin_set, _stored, outside=kinds.STORAGE),
+    "clear_state_data": Hook(_begin_clear, _cleared, outside=kinds.STORAGE),
 }
 _INTEGRATIONS = (
     "authlib.integrations.base_client.framework_integration:FrameworkIntegration",

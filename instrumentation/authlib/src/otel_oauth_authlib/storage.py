@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import kinds
 from otel_oauth.hooks import Call, Hook
+from otel_oauth.kinds import STORAGE
 
 if TYPE_CHECKING:
     from otel_oauth.operation import Operation
@@ -15,15 +15,10 @@ Before = Callable[[Call], None]
 After = Callable[[Call, Any], None]
 
 
-def in_storage_call(call: Call) -> bool:
-    """Tell whether a callback runs within another one, which counts once: an override that calls ``super()``, say."""
-    around = call.around
-    return around is not None and around.kind is kinds.STORAGE
-
-
 def storage_operation(call: Call, operation: str) -> Operation:
     """Return the operation of one call into the store."""
-    return call.telemetry.operation(kinds.STORAGE, operation=operation, result="success")
+    telemetry = call.telemetry
+    return telemetry.step(telemetry, STORAGE, {"operation": operation, "result": "success"})
 
 
 def storage_hook(operation: str, *, before: Before | None = None, after: After | None = None) -> Hook:
@@ -37,9 +32,7 @@ def storage_hook(operation: str, *, before: Before | None = None, after: After |
     :param after: notes what the callback returned, if it did not raise.
     """
 
-    def begin(call: Call) -> Operation | None:
-        if in_storage_call(call):
-            return None
+    def begin(call: Call) -> Operation:
         if before is not None:
             before(call)
         return storage_operation(call, operation)
@@ -48,4 +41,4 @@ def storage_hook(operation: str, *, before: Before | None = None, after: After |
         if after is not None and error is None:
             after(call, result)
 
-    return Hook(begin, None if after is None else done)
+    return Hook(begin, None if after is None else done, outside=STORAGE)

@@ -18,7 +18,6 @@ from otel_oauth.hooks import Call, Hook
 
 if TYPE_CHECKING:
     from otel_oauth.kinds import OperationKind
-    from otel_oauth.ledger import Sighting
     from otel_oauth.operation import Operation
 
 _METADATA_ENDPOINTS = (
@@ -38,17 +37,19 @@ class SessionNote:
     """What is remembered of a session object while it lives.
 
     :ivar provider: the label value of the registry that made it; empty for a session of the application's own.
-    :ivar state: the state that it handed out last, by digest.
+    :ivar state: the digest of the state that it handed out last.
     :ivar initiated: the label value of the provider that this state was for.
     :ivar facts: what its calls have in common, by origin and client id.
+    :ivar endpoints: the same for the endpoints that tokens come from, by URL and client id.
     """
 
     provider: str = ""
     initiated: str = ""
-    state: Sighting | None = None
+    state: bytes | None = None
 
     def __init__(self) -> None:
         self.facts: dict[tuple[str, Any], Mapping[str, object]] = {}
+        self.endpoints: dict[tuple[str, Any], Mapping[str, object]] = {}
 
 
 class RequestNote:
@@ -90,6 +91,20 @@ def provider_facts(call: Call, url: object) -> Mapping[str, object]:
     return facts
 
 
+def endpoint_facts(call: Call, url: object) -> Mapping[str, object]:
+    """Return :func:`provider_facts` of an endpoint that tokens come from, whose URL is the same each time."""
+    if not isinstance(url, str) or "://" not in url:
+        return provider_facts(call, url)
+    key = url, getattr(call.instance, "client_id", None)
+    known = session_note(call, call.instance).endpoints
+    facts = known.get(key)
+    if facts is None:
+        facts = provider_facts(call, url)
+        if len(known) < _MOST_ORIGINS:
+            known[key] = facts
+    return facts
+
+
 @lru_cache(maxsize=256)
 def host_name(origin: str) -> str | None:
     """Return the host of an origin (``scheme://authority``), ``None`` if there is none."""
@@ -102,7 +117,9 @@ def host_name(origin: str) -> str | None:
 def metadata(session: object) -> Mapping[str, Any]:
     """Return what the session knows of its provider."""
     found = getattr(session, "metadata", None)
-    return found if isinstance(found, Mapping) else {}
+    return (
+        found if isinstance(found, (dict, Mapping)) else {}
+    )  # the class first that it is: to ask the other costs more
 
 
 # The response ---------------------------------------------------------------------------------------------------------
@@ -116,11 +133,10 @@ def settle(operation: Operation, error: BaseException | None = None, *, read: bo
     facts = operation.facts
     if error is not None:
         _tell_around(operation, error)
-    failed = facts.get("provider_error")
-    if failed is None and facts.get("called") and "provider_error" not in facts:
+    if "provider_error" not in facts and facts.get("called"):
         status, unread = int(str(facts["http_status"])), read and error is not None
-        failed = facts["provider_error"] = provider_errors.response_error(status, facts.get("error"), unread=unread)
-    if failed:
+        facts["provider_error"] = provider_errors.response_error(status, facts.get("error"), unread=unread)
+    if facts.get("provider_error"):
         facts["status"] = "failure"
 
 

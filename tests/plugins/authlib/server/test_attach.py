@@ -102,6 +102,39 @@ def test_a_route_may_hold_a_method_of_the_server(make_server: Any, capture: Any)
     assert capture.moved() == {}
 
 
+def test_what_authlib_defines_itself_is_hooked_only_where_it_tells_something(server: Any) -> None:
+    server.login()
+    plain = {
+        AuthorizationServer: ("create_oauth2_request", "create_json_request", "handle_response"),
+        rfc6749.AuthorizationServer: ("authenticate_client",),
+        rfc6749.grants.BaseGrant: ("save_token",),
+    }
+    hooked = [name for cls, names in plain.items() for name in names if hasattr(vars(cls)[name], "__wrapped__")]
+    assert hooked == [], "the framework's request and response, and the server's save_token, tell as much"
+    assert hasattr(vars(AuthorizationServer)["save_token"], "__wrapped__")
+
+
+def test_authentication_that_is_registered_after_the_first_request(server: Any, capture: Any) -> None:
+    """Authlib's own ways ask the store for the client; one of the application's may not, whenever it comes."""
+    server.login()
+    client = server.store.clients["web"]
+    server.server.register_client_auth_method("client_secret_basic", lambda _query_client, _request: client)
+    capture.mark()
+    assert server.post("/token", client="other", grant_type="client_credentials").status_code == 200
+    span = capture.spans("oauth.endpoint token")[-1]
+    assert span["attributes"]["oauth.client_id"] == "web"
+    assert capture.moved()["storage_operation_total{operation=save_token,result=success}"] == 1
+
+
+def test_a_failure_after_the_look_up_of_the_client_names_the_grant(server: Any, capture: Any) -> None:
+    server.server._token_generators.clear()
+    server.app.config["PROPAGATE_EXCEPTIONS"] = False
+    assert server.post("/token", grant_type="client_credentials").status_code == 500
+    (span,) = capture.spans("oauth.endpoint token")
+    assert span["attributes"]["oauth.grant_type"] == "client_credentials"
+    assert span["attributes"]["oauth.client_id"] == "web"
+
+
 def test_instrumented_twice_counts_once(server: Any, capture: Any, caplog: pytest.LogCaptureFixture) -> None:
     AuthlibInstrumentor().instrument(telemetry=capture.telemetry)
     assert "already instrumented" in caplog.text
