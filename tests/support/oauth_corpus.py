@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from otel_oauth.providers import WELL_KNOWN_PROVIDERS
-from otel_oauth_httpx.classify import classifier, refused
+from otel_oauth_httpx.classify import recognise, refused, sieve
 from otel_oauth_httpx.endpoints import Endpoints
 from otel_oauth_httpx.responses import outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_oauth_httpx.recognised import Recognised
 
 DATA = Path(__file__).parents[1] / "plugins/httpx/classifier/corpus"
 DOCUMENTED = [
@@ -50,6 +55,12 @@ def answer_of(library: Any, spoken: dict[str, Any]) -> tuple[int, Any, bytes]:
     else:
         body = spoken.get("body", "").encode()
     return spoken.get("status", 200), library.Headers(headers), body
+
+
+def classifier(endpoints: Endpoints) -> Callable[[Any], Recognised | None]:
+    """Return what recognises a request as the plugin does it: through the sieve, then closely."""
+    may_be_oauth = sieve(endpoints)
+    return lambda request: recognise(endpoints, request) if may_be_oauth(request) else None
 
 
 class Plugin:

@@ -16,6 +16,9 @@ import pytest
 from client_rows import provider_call, refreshed
 from wire_clients import KINDS, TLS, Sender
 
+from otel_oauth.testing import Capture
+from otel_oauth_httpx import HttpxOAuthInstrumentor
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,6 +26,7 @@ TOKEN = b'{"access_token": "a", "refresh_token": "r2", "expires_in": 60}'
 FORM = {"grant_type": "refresh_token", "refresh_token": "r", "client_id": "web"}
 CREDENTIALS = {"grant_type": "client_credentials", "client_id": "web", "client_secret": "s"}
 AS = "https://as.example"
+BEYOND = "otel_oauth_label_overflow_total{label=provider}"
 
 
 def refreshed_at(host: str) -> dict[str, float]:
@@ -192,3 +196,19 @@ def test_discovery_that_fails_everywhere_is_one_failed_attempt(send: Sender, cap
         "oauth_discovery_duration_seconds{method=manual,status=failure}": 1,
     }
     assert capture.moved() == {**calls, **attempt}
+
+
+def test_each_request_to_a_provider_beyond_the_cap_counts_as_one() -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=TOKEN))
+    with Capture(provider_cap=1) as found, httpx.Client(transport=transport) as client:
+        HttpxOAuthInstrumentor.instrument_client(client, telemetry=found.telemetry)
+        moves = []
+        for host in ("first", "second", "second"):
+            found.mark()
+            client.post(f"https://{host}.example/token", data=CREDENTIALS)
+            moves.append(found.moved(own=True))
+    first, second, again = moves
+    assert first.items() >= provider_call("token", "200", provider="first.example").items()
+    assert BEYOND not in first
+    assert second.items() >= provider_call("token", "200", provider="other").items()
+    assert second[BEYOND] == again[BEYOND]

@@ -8,7 +8,7 @@ so that the end is seen, and not the body.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,15 +23,13 @@ def buffered(message: Any) -> bytes | None:  # noqa: ANN401 a request or respons
     return found if isinstance(found, bytes) else None
 
 
-def observe(response: Any, ended: Ended, lost: Callable[[], None], *, asynchronous: bool) -> None:  # noqa: ANN401 a response of httpx or httpx2
+def observe(response: Any, ended: Ended, lost: Callable[[], None], reading: Reading) -> None:  # noqa: ANN401 a response of httpx or httpx2
     """Call ``ended(body, error)`` once, when the response was read or closed; the body is ``None`` if it was not read.
 
     :param lost: called instead if the response goes away without having been read or closed.
     """
     observed = _Observed(response, ended, lost)
-    names = ("aread", "aclose") if asynchronous else ("read", "close")
-    make = _async_once if asynchronous else _once
-    observed.put({name: make(observed, getattr(response, name)) for name in names})
+    observed.put({name: reading.once(observed, getattr(response, name)) for name in reading.names})
 
 
 def _once(observed: _Observed, original: Callable[[], Any]) -> Callable[[], Any]:
@@ -48,6 +46,21 @@ def _async_once(observed: _Observed, original: Callable[[], Any]) -> Callable[[]
             return await original()
 
     return once
+
+
+class Reading(NamedTuple):
+    """How a response of a client is read: by a call or by an awaited one.
+
+    :param names: the methods that read and close it.
+    :param once: makes what stands in the place of such a method, once.
+    """
+
+    names: tuple[str, str]
+    once: Callable[[_Observed, Callable[[], Any]], Callable[[], Any]]
+
+
+CALLED = Reading(("read", "close"), _once)
+AWAITED = Reading(("aread", "aclose"), _async_once)
 
 
 class _Observed:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from otel_oauth.operation import innermost
+from otel_oauth_httpx.bodies import AWAITED, CALLED
 from otel_oauth_httpx.wire import HOP
 
 if TYPE_CHECKING:
@@ -117,18 +118,18 @@ def _hook(wire: Wire, original: Send, *, asynchronous: bool) -> Send:
 
 
 def _sync_hook(wire: Wire, original: Send) -> Send:
-    classify = wire.classify
+    may_be_oauth = wire.may_be_oauth
 
     @functools.wraps(original)
     def send(client: Any, request: Any) -> Any:  # noqa: ANN401 the HTTP client's
-        recognised, sent = classify(request), None
-        if recognised is not None or HOP in request.extensions or innermost() is not None:
-            sent = wire.begin(request, recognised, asynchronous=False)
+        closely, sent = may_be_oauth(request), None
+        if closely or HOP in request.extensions or innermost() is not None:
+            sent = wire.begin(request, CALLED, closely=closely)
         if sent is None:
             began = perf_counter()
             response = original(client, request)
-            if recognised is None and response.status_code in _REFUSALS:
-                wire.refused(request, response, began)
+            if response.status_code in _REFUSALS:
+                wire.refused(request, response, began, closely=closely)
             return response
         try:
             response = original(client, request)
@@ -142,18 +143,18 @@ def _sync_hook(wire: Wire, original: Send) -> Send:
 
 
 def _async_hook(wire: Wire, original: Send) -> Send:
-    classify = wire.classify
+    may_be_oauth = wire.may_be_oauth
 
     @functools.wraps(original)
     async def send(client: Any, request: Any) -> Any:  # noqa: ANN401 the HTTP client's
-        recognised, sent = classify(request), None
-        if recognised is not None or HOP in request.extensions or innermost() is not None:
-            sent = wire.begin(request, recognised, asynchronous=True)
+        closely, sent = may_be_oauth(request), None
+        if closely or HOP in request.extensions or innermost() is not None:
+            sent = wire.begin(request, AWAITED, closely=closely)
         if sent is None:
             began = perf_counter()
             response = await original(client, request)
-            if recognised is None and response.status_code in _REFUSALS:
-                wire.refused(request, response, began)
+            if response.status_code in _REFUSALS:
+                wire.refused(request, response, began, closely=closely)
             return response
         try:
             response = await original(client, request)

@@ -67,11 +67,12 @@ class Place(NamedTuple):
     port: int | None
     path: str
 
-    @property
-    def origin(self) -> str:
-        """``scheme://authority``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" if self.port is None else f"{self.scheme}://{host}:{self.port}"
+
+def origin_of(scheme: str, host: str, port: int | None) -> str:
+    """Return ``scheme://authority``, without a port if it is the default one."""
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{scheme}://{host}" if port is None else f"{scheme}://{host}:{port}"
 
 
 def place_of(url: object) -> Place | None:
@@ -235,7 +236,7 @@ class Endpoints:
                 if len(self._issuers) >= MOST_ISSUERS:
                     del self._issuers[next(iter(self._issuers))]
                 self._issuers[place.host] = (method, self._clock())
-        return tuple(place.origin for place in places)
+        return tuple(origin_of(*place[:3]) for place in places)
 
     def learn_challenge(self, source: Place, url: object) -> None:
         """Learn from a refusal where the metadata of the protected resource is (RFC 9728 section 5.1)."""

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, flows, kinds, own_tokens
-from otel_oauth_httpx.recognised import Recognised
+from otel_oauth_httpx.recognised import TOKEN_KINDS, Recognised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,21 +61,17 @@ class Surrounding:
     failed: Exception | None = None
 
 
-def note_of(operation: Operation, recognised: Recognised) -> WireNote:
-    """Return the notes of a request that is about to be sent."""
-    note = WireNote()
-    present(operation, note, recognised)
-    return note
-
-
 def present(operation: Operation, note: Note, recognised: Recognised) -> None:
     """Note what a request presents: its code, its verifier, its refresh token."""
     sent, ledger = recognised.parameters, operation.telemetry.ledger
-    note.client_id = note.client_id or recognised.client_id
-    note.scope = note.scope or sent.get("scope", "")
-    if operation.kind is kinds.REFRESH and sent.get("refresh_token"):
-        note.presented = sent["refresh_token"]
-        note.refresh = own_tokens.sight(ledger, note.presented)
+    if not note.client_id:
+        note.client_id = recognised.client_id
+    if not note.scope and "scope" in sent:
+        note.scope = sent["scope"]
+    if operation.kind is kinds.REFRESH:
+        if "refresh_token" in sent:
+            note.presented = presented = sent["refresh_token"]
+            note.refresh = own_tokens.sight(ledger, presented)
     elif operation.kind is kinds.CODE_EXCHANGE:
         note.code = ledger.digest(b"code", sent.get("code", ""))
         note.ends_flow = operation.parent is None or operation.parent.within(*_LOGINS) is None
@@ -119,13 +115,14 @@ def settle(operation: Operation, recognised: Recognised, found: Outcome | None, 
         return
     if found is not None and found.kind is not operation.kind:
         operation.become(found.kind)
-    around = operation.parent
-    if isinstance(error, Exception) and around is not None and isinstance(around.local, Surrounding):
-        around.local.failed = error
+    if isinstance(error, Exception) and operation.parent is not None:
+        around = operation.parent.local
+        if isinstance(around, Surrounding):
+            around.failed = error
     failed = error is not None or bool(facts.get("provider_error") or facts.get("error"))
     if failed and facts.get("outcome") != "pending":
         facts["status"] = "failure"
-    if operation.kind in (kinds.CODE_EXCHANGE, kinds.REFRESH, kinds.TOKEN):
+    if operation.kind in TOKEN_KINDS:
         _tokens(operation, note, found, failed=failed)
     elif operation.kind is kinds.REVOKE and facts.get("revoked"):
         own_tokens.forget(operation, recognised.parameters.get("token", ""))

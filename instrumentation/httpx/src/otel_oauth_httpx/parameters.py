@@ -5,15 +5,17 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import b64decode
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from otel_oauth_httpx.bodies import buffered
+from otel_oauth_httpx.endpoints import Place, origin_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_oauth_httpx.endpoints import Place
+    from otel_oauth.kinds import OperationKind
 
 MOST_BYTES = 65536
 """A body beyond that is none of OAuth: the largest are tokens exchanged by value and SAML assertions. httpx has the
@@ -23,6 +25,8 @@ _MOST_FIELDS = 100
 _LONGEST_HEADER = 8192
 _BLANK = " \t\n\r"
 _LONGEST_ID = 256
+_FORM = "application/x-www-form-urlencoded"
+_AS_FORM = (b"Content-Type", _FORM.encode())
 
 NAMES = {
     "clientId": "client_id",
@@ -61,34 +65,74 @@ PRESENTED = frozenset(
 """The parameters that an operation may need; no client secret, password or assertion is among them."""
 
 
-@dataclass(eq=False, repr=False)
 class Wire:
-    """A request, as far as it can be seen without reading anything.
+    """A request of httpx or httpx2, as far as it can be seen without reading anything.
 
-    :param content: the buffered body, empty if it is streamed.
+    :ivar content: the buffered body, empty if it is streamed.
+    :ivar is_json: the body is a JSON object.
+    :ivar origin: ``scheme://authority`` of the URL, without userinfo.
+    :ivar sent: its parameters, once they were read.
+    :ivar kind: the operation that its path stands for; ``None`` if for none.
+    :ivar certain: its URL is known to be that endpoint.
     """
 
-    method: str
-    place: Place
-    query: str
-    content: bytes
-    headers: Mapping[str, str]
+    sent: Mapping[str, str]
+    kind: OperationKind | None = None
+    certain: bool = False
+
+    def __init__(self, request: Any) -> None:  # noqa: ANN401 the HTTP client's
+        self.method: str = request.method
+        self.headers = request.headers
+        self.content = content = buffered(request) or b""
+        self.is_json = content[:1] == b"{"
+        url = request.url
+        uri = getattr(url, "_uri_reference", None)
+        if uri is not None:
+            scheme, host, port = uri.scheme, uri.host, uri.port
+            self.path, self.query = uri.path or "/", uri.query or ""
+        else:
+            scheme, host, port = url.scheme, url.raw_host.decode("ascii", "replace"), url.port
+            self.path, _, self.query = url.raw_path.decode("ascii", "replace").partition("?")
+        self.scheme, self.host, self.port = scheme, host, port
+        self.origin = origin_of(scheme, host, port)
 
     @property
-    def is_json(self) -> bool:
-        """Whether the body is a JSON object."""
-        return self.content[:1] == b"{"
+    def place(self) -> Place:
+        """Where it goes."""
+        return Place(self.scheme, self.host, self.port, self.path)
 
     @cached_property
     def json(self) -> dict[str, Any]:
         """The members of the body if it is JSON, and says so if it says anything."""
-        said = self.header("content-type")
+        said = self.header(b"content-type")
         return json_object(self.content) if self.is_json and (not said or "json" in said.lower()) else {}
 
-    def header(self, name: str) -> str:
+    def header(self, name: bytes) -> str:
         """Return a header of the request, empty if it is absent or too long."""
-        value = self.headers.get(name)
-        return value if isinstance(value, str) and len(value) <= _LONGEST_HEADER else ""
+        value = header(self.headers, name)
+        return value if len(value) <= _LONGEST_HEADER else ""
+
+    @property
+    def scheme_of_client(self) -> str:
+        """The scheme of the ``Authorization`` header in lower case: how the client authenticates."""
+        return self.header(b"authorization").partition(" ")[0].lower()
+
+    @property
+    def user(self) -> str:
+        """The client id in that header, if it is ``basic``; empty without one."""
+        scheme, _, rest = self.header(b"authorization").partition(" ")
+        if scheme.lower() != "basic":
+            return ""
+        try:
+            user = b64decode(rest.strip(), validate=True).partition(b":")[0]
+        except (ValueError, binascii.Error):
+            return ""
+        return client_id(unquote_plus(user.decode("utf-8", "replace")))
+
+    @property
+    def client(self) -> bool:
+        """Whether the request says which client sends it."""
+        return bool(self.sent.get("client_id") or self.sent.get("client_assertion") or self.user)
 
     def parameters(self) -> dict[str, str]:
         """Return the parameters of query and body that have a value; the body goes before the query."""
@@ -98,27 +142,43 @@ class Wire:
         if self.is_json:
             found |= texts(self.json)
         elif self.content and self._says_form():
-            found |= form(self.content.decode("latin-1"))
+            sent = form(self.content.decode("latin-1"))
+            found = found | sent if found else sent
         return found
 
     def _says_form(self) -> bool:
-        said = self.header("content-type").lower()
-        return not said or said.startswith("application/x-www-form-urlencoded")
+        if _AS_FORM in self.headers.raw:  # as httpx writes it
+            return True
+        said = self.header(b"content-type")
+        return not said or said[: len(_FORM)].lower() == _FORM
+
+
+def header(headers: Any, name: bytes) -> str:  # noqa: ANN401 those of httpx or httpx2
+    """Return a header, empty if it is absent; ``name`` is in lower case.
+
+    From the bytes that came: to find one by its name, httpx decodes them all.
+    """
+    length = len(name)
+    found = [value for key, value in headers.raw if len(key) == length and key.lower() == name]
+    return b", ".join(found).decode("latin-1") if found else ""
 
 
 def form(text: str) -> dict[str, str]:
     """Return the first value of each name of a urlencoded text, as ``parse_qsl`` does; nothing if it has too many."""
-    found: dict[str, str] = {}
     if text.count("&") >= _MOST_FIELDS:
-        return found
-    encoded = "%" in text or "+" in text
-    for pair in text.split("&"):
-        name, _, value = pair.partition("=")
-        if value:
-            if encoded:
-                name, value = unquote_plus(name), unquote_plus(value)
-            found.setdefault(NAMES.get(name, name), value)
-    return found
+        return {}
+    pairs = [pair.partition("=") for pair in text.split("&")]
+    if "%" in text or "+" in text:
+        pairs = [(unquote_plus(name), sign, unquote_plus(value)) for name, sign, value in pairs]
+    pairs.reverse()  # the first one of a name is put in last, and stays
+    return _standard({name: value for name, _, value in pairs if value})
+
+
+def _standard(members: dict[str, Any]) -> dict[str, Any]:
+    """Return members under the names of RFC 6749."""
+    if NAMES.keys().isdisjoint(members):
+        return members
+    return {NAMES.get(name, name): value for name, value in members.items()}
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -132,10 +192,7 @@ def json_object(body: bytes) -> dict[str, Any]:
         found, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
         return {}
-    members: dict[str, Any] = found if isinstance(found, dict) and end == len(text) else {}
-    if NAMES.keys().isdisjoint(members):
-        return members
-    return {NAMES.get(name, name): value for name, value in members.items()}
+    return _standard(found) if type(found) is dict and end == len(text) else {}
 
 
 def _nothing(_constant: str) -> None:
@@ -149,19 +206,6 @@ _DECODER = json.JSONDecoder(parse_int=float, parse_constant=_nothing)
 def texts(members: Mapping[str, Any]) -> dict[str, str]:
     """Return the members that are text and not empty."""
     return {name: value for name, value in members.items() if isinstance(value, str) and value}
-
-
-def authentication(wire: Wire) -> tuple[str, str]:
-    """Return the scheme of the ``Authorization`` header in lower case, and the client id if it is ``basic``."""
-    scheme, _, rest = wire.header("authorization").partition(" ")
-    scheme = scheme.lower()
-    if scheme != "basic":
-        return scheme, ""
-    try:
-        user = b64decode(rest.strip(), validate=True).partition(b":")[0]
-    except (ValueError, binascii.Error):
-        return scheme, ""
-    return scheme, client_id(unquote_plus(user.decode("utf-8", "replace")))
 
 
 def client_id(value: str | None) -> str:

@@ -54,6 +54,9 @@ OF_OAUTH = ("oauth", "openid-connect", "/connect/", "/oidc/", "/as/")
 
 def kind_of_path(path: str) -> OperationKind | None:
     """Return the operation that the last one or two segments of a path stand for, ``None`` if for none."""
+    found = _PATHS.get(path[path.rfind("/") + 1 :])  # nearly always; none of these names ends a pair below
+    if found is not None:
+        return found
     before, last = ("", *path.lower().rstrip("/").rsplit("/", 2))[-2:]
     return _ENDINGS.get((before, last)) or _PATHS.get(last)
 

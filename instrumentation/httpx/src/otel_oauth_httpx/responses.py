@@ -7,6 +7,7 @@ WeChat), an error that is an object (Facebook), a token one level deeper (Slack,
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds, own_tokens, redaction, vocabulary
@@ -14,8 +15,8 @@ from otel_oauth.provider_errors import POLLING_ERRORS, response_error
 from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 from otel_oauth_httpx.challenges import oauth_challenge
 from otel_oauth_httpx.endpoints import place_of
-from otel_oauth_httpx.parameters import client_id, form, json_object
-from otel_oauth_httpx.recognised import Outcome
+from otel_oauth_httpx.parameters import client_id, form, header, json_object
+from otel_oauth_httpx.recognised import TOKEN_KINDS, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +29,8 @@ MOST_BYTES = 1 << 20
 """A body beyond that is not looked at: metadata and key sets, the largest, are some kilobytes."""
 
 _LONGEST_LIFETIME = 10 * 365 * 86400.0
-_TOKEN_KINDS = (kinds.CODE_EXCHANGE, kinds.REFRESH, kinds.TOKEN)
 _EXPECTED: dict[OperationKind, tuple[str, ...]] = {
-    **dict.fromkeys(_TOKEN_KINDS, ("access_token",)),
+    **dict.fromkeys(TOKEN_KINDS, ("access_token",)),
     kinds.INTROSPECT: ("active",),
     kinds.JWKS: ("keys",),
     kinds.DEVICE_AUTHORIZATION: ("device_code",),
@@ -43,8 +43,12 @@ _DOCUMENT: dict[str, tuple[str, ...]] = {
     "protected_resource": ("resource",),
     "authorization_server": ("issuer",),
 }
+_NO_TOKEN: Mapping[str, Any] = MappingProxyType({})
 _PENDING = ("authorization_pending", "slow_down")
 _NESTED = ("authed_user", "data")
+_TELLING = frozenset(("error", "errcode", "message"))
+"""The members that can be an error."""
+
 _TOKEN_TEXTS = ("access_token", "refresh_token", "scope", "token_type")
 _CODES = {
     # GitHub, see docs.github.com/…/troubleshooting-oauth-app-access-token-request-errors
@@ -102,7 +106,7 @@ def outcome(
         kind = kinds.INTROSPECT
     error = _error(status, headers, members)
     succeeded = status < 300 and error is None  # noqa: PLR2004 the success class of HTTP, after redirects
-    token = _token(members) if succeeded and kind in _TOKEN_KINDS else {}
+    token = _token(members) if succeeded and kind in TOKEN_KINDS else _NO_TOKEN
     unread = succeeded and body is not None and not _fits(recognised, kind, members, token, headers)
     facts: dict[str, object] = {"http_status": str(status)}
     if error is not None:
@@ -111,20 +115,29 @@ def outcome(
             facts["outcome"] = "pending"
     failed = response_error(status, error, unread=unread)
     if failed is not None:
-        facts |= {"provider_error": failed, "status": "failure"}
-    if isinstance(members.get("active"), bool) and kind is kinds.INTROSPECT:
-        facts["active"] = members["active"]
-    if succeeded and kind is kinds.REVOKE:
-        facts["revoked"] = "manual"
-    issuers = _learn(endpoints, recognised, members) if succeeded and not unread else ()
-    given = client_id(own_tokens.text(members.get("client_id"))) if succeeded and kind is kinds.REGISTER else ""
-    return Outcome(kind, facts, granted="access_token" in token, token=token, issuers=issuers, client_id=given)
+        facts["provider_error"], facts["status"] = failed, "failure"
+    found = Outcome(kind, facts, token)
+    if kind not in TOKEN_KINDS:
+        _note(found, recognised, members, succeeded=succeeded)
+        if succeeded and not unread:
+            found.issuers = _learn(endpoints, recognised, members)
+    return found
+
+
+def _note(found: Outcome, recognised: Recognised, members: Mapping[str, Any], *, succeeded: bool) -> None:
+    """Note what a response says besides, where it is none with a token."""
+    if found.kind is kinds.INTROSPECT and isinstance(members.get("active"), bool):
+        found.facts["active"] = members["active"]
+    if succeeded and found.kind is kinds.REVOKE:
+        found.facts["revoked"] = "manual"
+    if succeeded and recognised.kind is kinds.REGISTER:
+        found.client_id = client_id(own_tokens.text(members.get("client_id")))
 
 
 def _members(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """Return the members of a response: of a JSON object, or of a form if it says that it is one or plain text."""
     if body[:1] != b"{" and body.lstrip()[:1] != b"{":  # only then a look at the headers, which costs more
-        said = (headers.get("content-type") or "").lower()
+        said = header(headers, b"content-type").lower()
         if said.startswith(("application/x-www-form-urlencoded", "text/plain")):
             return dict(form(body.decode("latin-1")))
     return json_object(body)
@@ -132,6 +145,8 @@ def _members(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
 
 def _error(status: int, headers: Mapping[str, str], members: Mapping[str, Any]) -> str | None:
     """Return the standard error code of a response, ``other`` for any other, ``None`` if it has none."""
+    if status < CLIENT_ERROR and _TELLING.isdisjoint(members):
+        return None
     code: Any = members.get("error")
     number: Any = members.get("errcode")
     if isinstance(code, dict):
@@ -145,18 +160,16 @@ def _error(status: int, headers: Mapping[str, str], members: Mapping[str, Any]) 
     message = members.get("message")
     if isinstance(message, str) and message in POLLING_ERRORS:  # Twitch
         return message
-    challenge = oauth_challenge(headers.get("www-authenticate")) if status >= CLIENT_ERROR else None
+    challenge = oauth_challenge(header(headers, b"www-authenticate")) if status >= CLIENT_ERROR else None
     return vocabulary.rfc_error(challenge.error) if challenge is not None and challenge.error else None
 
 
 def _token(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members of a token response (RFC 6749 section 5.1) that have the right type."""
     holder = members if members.get("access_token") else _nested(members)
-    found: dict[str, Any] = {}
-    for name in _TOKEN_TEXTS:
-        value = holder.get(name)
-        if value and isinstance(value, str):
-            found[name] = value
+    found: dict[str, Any] = {
+        name: value for name in _TOKEN_TEXTS if (value := holder.get(name)) and isinstance(value, str)
+    }
     expires_in = own_tokens.lifetime(holder.get("expires_in"))
     if expires_in is not None and expires_in <= _LONGEST_LIFETIME:
         found["expires_in"] = expires_in
@@ -178,10 +191,10 @@ def _fits(
     headers: Mapping[str, str],
 ) -> bool:
     """Tell whether a successful response is one of its kind."""
-    if kind in _TOKEN_KINDS:
+    if kind in TOKEN_KINDS:
         return "access_token" in token
     deleted = recognised.manages and recognised.method == "DELETE"
-    signed = "jwt" in (headers.get("content-type") or "").lower()  # RFC 9701, OpenID Connect Core 5.3.2
+    signed = "jwt" in header(headers, b"content-type").lower()  # RFC 9701, OpenID Connect Core 5.3.2
     if not recognised.standard or kind is kinds.REVOKE or deleted or signed:
         return True
     expected = _DOCUMENT.get(recognised.document) or _EXPECTED.get(kind, ())

@@ -10,12 +10,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds, redaction, vocabulary
-from otel_oauth_httpx.parameters import PRESENTED, authentication, client_id
+from otel_oauth_httpx.parameters import PRESENTED, client_id
 from otel_oauth_httpx.paths import OF_OAUTH, kind_of_path
-from otel_oauth_httpx.recognised import Recognised
+from otel_oauth_httpx.recognised import TOKEN_KINDS, Recognised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from otel_oauth.kinds import OperationKind
     from otel_oauth_httpx.endpoints import Endpoint, Endpoints
@@ -65,21 +65,21 @@ _HINTS = ("access_token", "refresh_token")
 
 def examine(endpoints: Endpoints, wire: Wire) -> Recognised | None:
     """Return what a request is, ``None`` if it is nothing of OAuth as far as can be told."""
-    known = endpoints.find(wire.method, wire.place)
-    if WELL_KNOWN in wire.place.path and wire.method == "GET":
+    known = endpoints.find(wire.method, wire.place) if wire.host in endpoints.hosts else None
+    if WELL_KNOWN in wire.path and wire.method == "GET":
         found = _well_known(endpoints, wire, known)
         if found is not None:
             return found
-    if known is not None and known.kind is kinds.DISCOVER:
+    if known is None:
+        return _by_parameters(wire, None) if wire.content or wire.query else None
+    if known.kind is kinds.DISCOVER:
         return _recognised(wire, kinds.DISCOVER, discovery_method=known.discovery_method, document="protected_resource")
-    if known is None and not wire.content and not wire.query:
-        return None
     return _by_parameters(wire, known)
 
 
 def _well_known(endpoints: Endpoints, wire: Wire, known: Endpoint | None) -> Recognised | None:
     """Recognise a well-known URI in the middle of a path (RFC 8414) or at its end (OpenID Connect Discovery)."""
-    rest = wire.place.path.rpartition(WELL_KNOWN)[2].rstrip("/")
+    rest = wire.path.rpartition(WELL_KNOWN)[2].rstrip("/")
     name = rest.partition("/")[0]
     if rest in _KEY_SETS:
         return _recognised(wire, kinds.JWKS)
@@ -87,163 +87,129 @@ def _well_known(endpoints: Endpoints, wire: Wire, known: Endpoint | None) -> Rec
         method = known.discovery_method if known is not None and known.discovery_method else "rfc9728"
         return _recognised(wire, kinds.DISCOVER, discovery_method=method, document="protected_resource")
     if name in _SERVER:
-        named_by = endpoints.issuer_method(wire.place.host)
+        named_by = endpoints.issuer_method(wire.host)
         return _recognised(wire, kinds.DISCOVER, discovery_method=named_by, document="authorization_server")
     return None
-
-
-class _Seen:
-    """A request with its parameters.
-
-    :param kind: the operation that the path stands for; ``None`` if for none.
-    :param certain: its URL is known to be that endpoint.
-    """
-
-    def __init__(self, wire: Wire, sent: Mapping[str, str], kind: OperationKind | None, *, certain: bool) -> None:
-        self.wire = wire
-        self.sent = sent
-        self.kind = kind
-        self.certain = certain
-
-    @property
-    def scheme(self) -> str:
-        """How the client authenticates in the header."""
-        return authentication(self.wire)[0]
-
-    @property
-    def user(self) -> str:
-        """The client id in the header: asked for only where the parameters do not tell it, headers take their time."""
-        return authentication(self.wire)[1]
-
-    @property
-    def client(self) -> bool:
-        """Whether the request says which client sends it."""
-        return bool(self.sent.get("client_id") or self.sent.get("client_assertion") or self.user)
 
 
 def _by_parameters(wire: Wire, known: Endpoint | None) -> Recognised | None:
     if known is not None and known.manages:
         return _recognised(wire, kinds.REGISTER, manages=True)
-    path = wire.place.path
+    path = wire.path
     if wire.method == "PUT":  # of a registration, below its endpoint
         path = path.rpartition("/")[0]
     kind = known.kind if known is not None else kind_of_path(path)
     if kind is None and wire.is_json:
         return None
-    sent = wire.parameters()
-    seen = _Seen(wire, sent, kind, certain=known is not None)
-    found = _kind(seen)
+    sent = wire.sent = wire.parameters()
+    wire.kind, wire.certain = kind, known is not None
+    found = _kind(wire)
     if found is None:
         return None
     if redaction.installed():
         redaction.seen_parameters(sent)
-        redaction.seen_authorization(wire.header("authorization"))
-    standard = known is None or known.standard or found in (kinds.CODE_EXCHANGE, kinds.REFRESH)
+        redaction.seen_authorization(wire.header(b"authorization"))
     presented = {name: value for name, value in sent.items() if name in PRESENTED}
-    if "access_token" in sent and found in (kinds.REVOKE, kinds.INTROSPECT):
+    recognised = Recognised(found, wire.method, wire.origin, wire.origin + wire.path, presented)
+    recognised.client_id = client_id(sent.get("client_id")) or wire.user
+    if found in TOKEN_KINDS:
+        recognised.grant_type = _grant(found, sent.get("grant_type"))
+    elif "access_token" in sent and found in (kinds.REVOKE, kinds.INTROSPECT):
         presented.setdefault("token", sent["access_token"])
-    origin = wire.place.origin
-    return Recognised(
-        found,
-        wire.method,
-        origin,
-        origin + wire.place.path,
-        grant_type=_grant(found, sent),
-        client_id=client_id(sent.get("client_id")) or seen.user,
-        manages=found is kinds.REGISTER and wire.method == "PUT",
-        standard=standard,
-        parameters=presented,
-    )
+    recognised.manages = found is kinds.REGISTER and wire.method == "PUT"
+    if known is not None and found not in (kinds.CODE_EXCHANGE, kinds.REFRESH):
+        recognised.standard = known.standard
+    return recognised
 
 
-def _kind(seen: _Seen) -> OperationKind | None:
-    if seen.sent.get("grant_type"):
-        return _token_request(seen)
-    if seen.sent.get("response_type"):
-        return _authorization_request(seen)
-    rule = _RULES.get(seen.kind) if seen.kind is not None else None
-    if rule is not None and rule(seen):
-        return kinds.CODE_EXCHANGE if seen.kind is kinds.TOKEN else seen.kind
-    if seen.certain:
-        return seen.kind if seen.kind is not kinds.TOKEN or "code" in seen.sent else None
-    if seen.wire.method == "POST" and "token" in seen.sent and seen.sent.get("token_type_hint") in _HINTS:
+def _kind(wire: Wire) -> OperationKind | None:
+    if wire.sent.get("grant_type"):
+        return _token_request(wire)
+    if wire.sent.get("response_type"):
+        return _authorization_request(wire)
+    rule = _RULES.get(wire.kind) if wire.kind is not None else None
+    if rule is not None and rule(wire):
+        return kinds.CODE_EXCHANGE if wire.kind is kinds.TOKEN else wire.kind
+    if wire.certain:
+        return wire.kind if wire.kind is not kinds.TOKEN or "code" in wire.sent else None
+    if wire.method == "POST" and "token" in wire.sent and wire.sent.get("token_type_hint") in _HINTS:
         return kinds.REVOKE
     return None
 
 
-def _token_request(seen: _Seen) -> OperationKind | None:
+def _token_request(wire: Wire) -> OperationKind | None:
     """Recognise a token request by its grant (RFC 6749 section 4 and extensions).
 
     A form that is posted anywhere must hold what the grant needs; in a query or in JSON the URL must be that of a token
     endpoint besides, and so it must for a grant that nobody documents.
     """
-    wire, grant = seen.wire, seen.sent["grant_type"]
-    if seen.kind is kinds.TOKEN:
-        recognised = wire.method == "POST" or (wire.method == "GET" and ("access_token" in seen.sent or seen.client))
+    grant = wire.sent["grant_type"]
+    if wire.kind is kinds.TOKEN:
+        recognised = wire.method == "POST" or (wire.method == "GET" and ("access_token" in wire.sent or wire.client))
     else:
-        recognised = wire.method == "POST" and bool(wire.content) and not wire.is_json and _proven(seen, grant)
+        recognised = wire.method == "POST" and bool(wire.content) and not wire.is_json and _proven(wire, grant)
     return _GRANTS.get(grant, kinds.TOKEN) if recognised else None
 
 
-def _proven(seen: _Seen, grant: str) -> bool:
+def _proven(wire: Wire, grant: str) -> bool:
     """Tell whether somebody documents a grant, and the request holds what it cannot do without."""
     if not (grant in vocabulary.GRANT_TYPES or grant in _OWN_GRANTS or grant.startswith(_URIS)):
         return False
-    return any(name in seen.sent for name in _PROOFS[grant]) if grant in _PROOFS else seen.client
+    return any(name in wire.sent for name in _PROOFS[grant]) if grant in _PROOFS else wire.client
 
 
-def _authorization_request(seen: _Seen) -> OperationKind | None:
+def _authorization_request(wire: Wire) -> OperationKind | None:
     """Recognise an authorization request (RFC 6749 section 4.1.1), pushed (RFC 9126) or on the wire."""
-    response_type = seen.sent["response_type"].split()
-    if not seen.client or not response_type or seen.wire.is_json:
+    response_type = wire.sent["response_type"].split()
+    if not wire.client or not response_type or wire.is_json:
         return None
-    if response_type[0] == "device_code" and seen.wire.method == "POST":  # Salesforce, Amazon
+    if response_type[0] == "device_code" and wire.method == "POST":  # Salesforce, Amazon
         return kinds.DEVICE_AUTHORIZATION
-    if response_type[0] not in _RESPONSE_TYPES or seen.wire.method not in ("GET", "POST"):
+    if response_type[0] not in _RESPONSE_TYPES or wire.method not in ("GET", "POST"):
         return None
-    if seen.kind is kinds.PUSHED_AUTHORIZATION:
+    if wire.kind is kinds.PUSHED_AUTHORIZATION:
         return kinds.PUSHED_AUTHORIZATION
-    return kinds.AUTHORIZE if "client_id" in seen.sent else None
+    return kinds.AUTHORIZE if "client_id" in wire.sent else None
 
 
-def _is_exchange(seen: _Seen) -> bool:
+def _is_exchange(wire: Wire) -> bool:
     """Tell an exchange without ``grant_type`` (GitHub, Slack, Facebook): a code, and whose it is."""
-    proof = "client_secret" in seen.sent or "code_verifier" in seen.sent
-    return "code" in seen.sent and (("client_id" in seen.sent and proof) or (seen.certain and bool(seen.user)))
+    proof = "client_secret" in wire.sent or "code_verifier" in wire.sent
+    return "code" in wire.sent and (("client_id" in wire.sent and proof) or (wire.certain and bool(wire.user)))
 
 
-def _is_revocation(seen: _Seen) -> bool:
+def _is_revocation(wire: Wire) -> bool:
     """Tell a revocation (RFC 7009 section 2.1): a token, and whose it is or that the path is one of OAuth."""
-    path = seen.wire.place.path
-    hinted = "token_type_hint" in seen.sent or any(part in path for part in OF_OAUTH)
-    return seen.wire.method == "POST" and "token" in seen.sent and (seen.client or hinted)
+    path = wire.path
+    hinted = "token_type_hint" in wire.sent or any(part in path for part in OF_OAUTH)
+    return wire.method == "POST" and "token" in wire.sent and (wire.client or hinted)
 
 
-def _is_introspection(seen: _Seen) -> bool:
+def _is_introspection(wire: Wire) -> bool:
     """Tell an introspection (RFC 7662 section 2.1): like a revocation, or with a token of the resource server's."""
-    bearer = seen.scheme == "bearer" and seen.wire.method == "POST" and "token" in seen.sent
-    return bearer or _is_revocation(seen)
+    bearer = wire.scheme_of_client == "bearer" and wire.method == "POST" and "token" in wire.sent
+    return bearer or _is_revocation(wire)
 
 
-def _is_registration(seen: _Seen) -> bool:
+def _is_registration(wire: Wire) -> bool:
     """Tell a registration (RFC 7591 section 3.1): JSON metadata; an update names its client (RFC 7592 section 2.2)."""
-    metadata = seen.wire.json
+    metadata = wire.json
     uris = metadata.get("redirect_uris")
-    registers = seen.wire.method == "POST" or (seen.wire.method == "PUT" and "client_id" in seen.sent)
+    registers = wire.method == "POST" or (wire.method == "PUT" and "client_id" in wire.sent)
     return registers and isinstance(uris, list) and bool(uris)
 
 
-def _is_device_authorization(seen: _Seen) -> bool:
+def _is_device_authorization(wire: Wire) -> bool:
     """Tell a device authorization request (RFC 8628 section 3.1)."""
-    return seen.wire.method == "POST" and seen.client
+    return wire.method == "POST" and wire.client
 
 
-def _is_pushed(seen: _Seen) -> bool:
+def _is_pushed(wire: Wire) -> bool:
     """Tell a pushed request object (RFC 9126 section 3)."""
-    return seen.wire.method == "POST" and seen.client and "request" in seen.sent
+    return wire.method == "POST" and wire.client and "request" in wire.sent
 
 
-_RULES: dict[OperationKind, Callable[[_Seen], bool]] = {
+_RULES: dict[OperationKind, Callable[[Wire], bool]] = {
     kinds.TOKEN: _is_exchange,
     kinds.REVOKE: _is_revocation,
     kinds.INTROSPECT: _is_introspection,
@@ -253,15 +219,14 @@ _RULES: dict[OperationKind, Callable[[_Seen], bool]] = {
 }
 
 
-def _grant(found: OperationKind, sent: Mapping[str, str]) -> str:
-    if found not in (kinds.CODE_EXCHANGE, kinds.REFRESH, kinds.TOKEN):
-        return ""
-    grant = sent.get("grant_type")
+def _grant(found: OperationKind, grant: str | None) -> str:
     if not grant:
         return "authorization_code" if found is kinds.CODE_EXCHANGE else "device_code"
     return _OWN_GRANTS.get(grant) or vocabulary.grant_type(grant)
 
 
 def _recognised(wire: Wire, kind: OperationKind, **rest: Any) -> Recognised:  # noqa: ANN401 fields of Recognised
-    origin = wire.place.origin
-    return Recognised(kind, wire.method, origin, url=origin + wire.place.path, **rest)
+    recognised = Recognised(kind, wire.method, wire.origin, wire.origin + wire.path)
+    for name, value in rest.items():
+        setattr(recognised, name, value)
+    return recognised

@@ -14,10 +14,10 @@ from otel_oauth import kinds, provider_errors
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth.providers import WELL_KNOWN_PROVIDERS, provider_name
 from otel_oauth_httpx import bodies
-from otel_oauth_httpx.classify import classifier, refused
+from otel_oauth_httpx.classify import recognise, refused, sieve
 from otel_oauth_httpx.discovery import Attempts
 from otel_oauth_httpx.endpoints import Endpoints
-from otel_oauth_httpx.exchanges import Expected, WireNote, known_login, note_of, present, redirected, settle
+from otel_oauth_httpx.exchanges import Expected, WireNote, known_login, present, redirected, settle
 from otel_oauth_httpx.registered import registered
 from otel_oauth_httpx.responses import outcome
 
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_oauth.hooks import HookSet
+    from otel_oauth_httpx.bodies import Reading
     from otel_oauth_httpx.recognised import Outcome, Recognised
 
 HOP = "otel_oauth_hop"
 """Where a redirected request carries what its first hop was, in the extensions that httpx copies from hop to hop."""
 _REDIRECTS = range(300, 400)
+_MOST_ORIGINS = 256
 
 
 class Wire:
@@ -42,34 +44,45 @@ class Wire:
         self.hooks = hooks
         self.telemetry = hooks.telemetry
         self.endpoints = Endpoints({**WELL_KNOWN_PROVIDERS, **self.telemetry.settings.providers})
-        self.classify = classifier(self.endpoints, partial(self.telemetry.guard.run, "hook"))
+        self.may_be_oauth = sieve(self.endpoints)
         self.attempts = Attempts(self.telemetry)
         self.registered = registered(hooks)
-        self._provider_name = lru_cache(maxsize=256)(partial(provider_name, named=self.telemetry.settings.providers))
+        self._origins: dict[str, tuple[str, str | None]] = {}
 
-    def begin(self, request: Any, recognised: Recognised | None, *, asynchronous: bool) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
-        """Return what is going to be sent, entered; ``None`` if it is nothing of ours. It never raises."""
-        return self.telemetry.guard.run("hook", self._begin, request, recognised, asynchronous=asynchronous)
+    def begin(self, request: Any, reading: Reading, *, closely: bool) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
+        """Return what is going to be sent, entered; ``None`` if it is nothing of ours. It never raises.
 
-    def _begin(self, request: Any, recognised: Recognised | None, *, asynchronous: bool) -> Sent | None:  # noqa: ANN401 as above
+        :param closely: the request may be OAuth; if not, it can only be part of something that is.
+        """
+        return self.telemetry.guard.run("hook", self._begin if closely else self._begin_within, request, reading)
+
+    def _begin(self, request: Any, reading: Reading) -> Sent | None:  # noqa: ANN401 as above
+        return self._begun(request, reading, recognise(self.endpoints, request))
+
+    def _begin_within(self, request: Any, reading: Reading) -> Sent | None:  # noqa: ANN401 as above
+        return self._begun(request, reading, None)
+
+    def _begun(self, request: Any, reading: Reading, recognised: Recognised | None) -> Sent | None:  # noqa: ANN401 as above
         if not self.hooks.active or not is_instrumentation_enabled():
             return None
         hop = request.extensions.get(HOP)
-        if isinstance(hop, Sent) and hop.wire is self:
+        if hop is not None and isinstance(hop, Sent) and hop.wire is self:
             return hop.goes_on(request)
         around = current_operation()
-        if around is not None and isinstance(around.local, Expected) and not around.local.sent:
-            found = around.local.fits(around, request, recognised)
-            if found is not None:
-                return self._expected(around, around.local, request, found, asynchronous=asynchronous)
+        if around is not None:
+            note = around.local
+            found = note.fits(around, request, recognised) if isinstance(note, Expected) and not note.sent else None
+            if found is not None and isinstance(note, Expected):
+                return self._expected(around, note, request, found, reading)
         if recognised is None or (around is not None and _is_its_call(around, recognised)):
             return None
         if recognised.kind is kinds.AUTHORIZE and known_login(self.telemetry.ledger, recognised):
             return None
         operation = self.telemetry.operation(recognised.kind, **self._facts(recognised))
         operation.start()
-        operation.local = note_of(operation, recognised)
-        return Sent(self, operation, recognised, request, asynchronous=asynchronous)
+        presents = operation.local = WireNote()
+        present(operation, presents, recognised)
+        return Sent(self, operation, recognised, request, reading)
 
     def _expected(
         self,
@@ -77,8 +90,7 @@ class Wire:
         note: Expected,
         request: Any,  # noqa: ANN401 as above
         recognised: Recognised,
-        *,
-        asynchronous: bool,
+        reading: Reading,
     ) -> Sent:
         """Return the request that a library's call around it is about: the call's own operation tells of both."""
         note.sent = True
@@ -86,14 +98,11 @@ class Wire:
         if recognised.grant_type:
             around.facts["grant_type"] = recognised.grant_type
         present(around, note, recognised)
-        return Sent(self, around, recognised, request, asynchronous=asynchronous, owned=False)
+        return Sent(self, around, recognised, request, reading, owned=False)
 
     def _facts(self, recognised: Recognised) -> dict[str, object]:
-        telemetry = self.telemetry
-        facts: dict[str, object] = {
-            "provider": telemetry.provider(self._provider_name(recognised.origin) or None),
-            "server_address": _host(recognised.origin),
-        }
+        provider, host = self._origin(recognised.origin)
+        facts: dict[str, object] = {"provider": provider, "server_address": host}
         if recognised.client_id:
             facts["client_id"] = self.registered.label(recognised.client_id)
         if recognised.grant_type:
@@ -102,9 +111,23 @@ class Wire:
             facts["registration"] = True
         return facts
 
-    def refused(self, request: Any, response: Any, began: float) -> None:  # noqa: ANN401 as above
-        """Record a call of an API that was answered 401 or 403 with an OAuth challenge. It never raises."""
-        self.telemetry.guard.run("hook", self._refused, request, response, began)
+    def _origin(self, origin: str) -> tuple[str, str | None]:
+        """Return the label value of the provider at an origin, and the host: both stay what they are."""
+        found = self._origins.get(origin)
+        if found is None:
+            name = provider_name(origin, self.telemetry.settings.providers) or None
+            found = self.telemetry.provider(name), _host(origin)
+            if found[0] == name and len(self._origins) < _MOST_ORIGINS:  # beyond the cap each one counts as such
+                self._origins[origin] = found
+        return found
+
+    def refused(self, request: Any, response: Any, began: float, *, closely: bool) -> None:  # noqa: ANN401 as above
+        """Record a call of an API that was answered 401 or 403 with an OAuth challenge. It never raises.
+
+        :param closely: the request may be OAuth by itself.
+        """
+        if not closely or self.telemetry.guard.run("hook", recognise, self.endpoints, request) is None:
+            self.telemetry.guard.run("hook", self._refused, request, response, began)
 
     def _refused(self, request: Any, response: Any, began: float) -> None:  # noqa: ANN401 as above
         if not self.hooks.active or not is_instrumentation_enabled():
@@ -147,7 +170,7 @@ class Sent:
     operation: Operation
     recognised: Recognised
     request: Any
-    asynchronous: bool
+    reading: Reading
     owned: bool = True
     _before: tuple[dict[str, object], Any] | None = None
 
@@ -177,6 +200,8 @@ class Sent:
         facts, failed = self.operation.facts, provider_errors.transport_error(error)
         if failed is not None or not isinstance(error, Exception):
             facts.update(called=True, http_status="0", provider_error=failed)
+        if self.owned:
+            self.operation.suspend()
         self._settled(None, error)
 
     def _settled(self, found: Outcome | None, error: BaseException | None) -> None:
@@ -184,7 +209,6 @@ class Sent:
         settle(operation, self.recognised, found, error)
         waits = operation.kind is kinds.DISCOVER and self.wire.attempts.settle(operation, self.recognised, found)
         if self.owned and not waits:
-            operation.suspend()
             operation.complete(error)
 
     def answered(self, response: Any) -> None:  # noqa: ANN401 a response of httpx or httpx2
@@ -196,11 +220,10 @@ class Sent:
         operation.facts["called"] = True
         if self.owned:
             operation.suspend()
-        redirected = response.status_code in _REDIRECTS and "location" in response.headers
-        if redirected and self.recognised.kind is not kinds.AUTHORIZE:
+        headers, status = response.headers, response.status_code
+        if status in _REDIRECTS and "location" in headers and self.recognised.kind is not kinds.AUTHORIZE:
             self._redirected(response)
             return
-        headers, status = response.headers, response.status_code
         body = bodies.buffered(response)
         if body is not None:
             self._ended(status, headers, body, None)
@@ -209,7 +232,7 @@ class Sent:
         def ended(body: bytes | None, error: BaseException | None) -> None:
             self.wire.telemetry.guard.run("hook", self._ended, status, headers, body, error)
 
-        bodies.observe(response, ended, partial(ended, None, None), asynchronous=self.asynchronous)
+        bodies.observe(response, ended, partial(ended, None, None), self.reading)
 
     def _redirected(self, response: Any) -> None:  # noqa: ANN401 as above
         """Wait for the next hop; if nobody follows, the redirect was the answer."""
@@ -235,5 +258,6 @@ class Sent:
     def _read(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Outcome:
         found = outcome(self.wire.endpoints, self.recognised, status, headers, body)
         self.operation.facts.update(found.facts)
-        self.wire.registered.note(found.client_id)
+        if found.client_id:
+            self.wire.registered.note(found.client_id)
         return found

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import httpx2
 import pytest
+from oauth_corpus import classifier
 
 from otel_oauth import kinds
 from otel_oauth_httpx import classify as module
 from otel_oauth_httpx.challenges import oauth_challenge
-from otel_oauth_httpx.classify import classifier, refused
+from otel_oauth_httpx.classify import refused
 from otel_oauth_httpx.endpoints import Endpoints
 from otel_oauth_httpx.parameters import Wire
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from oauth_corpus import classifier
 
 from otel_oauth import kinds
-from otel_oauth_httpx.classify import classifier, refused
+from otel_oauth_httpx.classify import refused
 from otel_oauth_httpx.endpoints import (
     ATTEMPT,
     LIFETIME,

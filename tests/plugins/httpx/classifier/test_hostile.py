@@ -10,12 +10,13 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oauth_corpus import classifier
 
 from otel_oauth import vocabulary
 from otel_oauth.catalogue import PROVIDER_ERRORS
 from otel_oauth.providers import WELL_KNOWN_PROVIDERS
 from otel_oauth_httpx.challenges import oauth_challenge
-from otel_oauth_httpx.classify import classifier, refused
+from otel_oauth_httpx.classify import refused
 from otel_oauth_httpx.endpoints import Endpoints
 from otel_oauth_httpx.parameters import MOST_BYTES
 from otel_oauth_httpx.responses import outcome

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from oauth_corpus import classifier
 
 from otel_oauth import kinds
-from otel_oauth_httpx.classify import classifier
 from otel_oauth_httpx.endpoints import Endpoints
 from otel_oauth_httpx.responses import MOST_BYTES, outcome
 
