@@ -60,7 +60,7 @@ def _page(_request: httpx2.Request) -> httpx2.Response:
 class HttpxRefresh(AuthlibWorkload):
     """A refresh by Authlib's httpx client of the token that it holds; each answer brings the next."""
 
-    operations = 60
+    operations = 250
     moved: ClassVar[dict[str, float]] = CLIENT_REFRESH
     stock_moved: ClassVar[dict[str, float]] = HTTP_CLIENT
 
@@ -109,7 +109,7 @@ class AsyncRefresh(HttpxRefresh):
 class HttpxPlain(HttpxRefresh):
     """A request of a plain httpx client, which has nothing to do with OAuth."""
 
-    operations = 200
+    operations = 500
     moved: ClassVar[dict[str, float]] = {"spans": 0.0, "events": 0.0, "provider_api_calls_total": 0.0}
 
     def _session(self) -> Any:  # noqa: ANN401 as above
@@ -129,7 +129,7 @@ class HttpxPlain(HttpxRefresh):
 class WireRefresh(HttpxPlain):
     """A refresh by a plain httpx client, seen on the wire by our instrumentation of httpx."""
 
-    operations = 60
+    operations = 250
     moved: ClassVar[dict[str, float]] = CLIENT_REFRESH
 
     def __init__(self) -> None:

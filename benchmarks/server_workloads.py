@@ -25,7 +25,7 @@ TOKEN_REQUEST = {
 class ServerWorkload(AuthlibWorkload):
     """Requests to an authorization server through WSGI."""
 
-    operations = 30
+    operations = 100
     stock_moved: ClassVar[dict[str, float]] = HTTP_SERVER
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class ClientCredentials(ServerWorkload):
 class CodeExchange(ServerWorkload):
     """A code with PKCE for tokens; the authorization is not measured."""
 
-    operations = 12
+    operations = 100
     moved: ClassVar[dict[str, float]] = {
         **TOKEN_REQUEST,
         "events": 1.0,
@@ -121,7 +121,7 @@ class Refresh(ServerWorkload):
 class PlainRequest(ServerWorkload):
     """A request that has nothing to do with OAuth, to the same server."""
 
-    operations = 200
+    operations = 700
     moved: ClassVar[dict[str, float]] = {"spans": 0.0, "events": 0.0, "oauth_http_requests_total": 0.0}
 
     def prepare(self, operations: int) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Login(ServerWorkload):
     """A whole login: the client begins, the server authorizes, the client exchanges the code; both in one process."""
 
-    operations = 10
+    operations = 40
     moved: ClassVar[dict[str, float]] = {
         "spans": 4.0,
         "events": 4.0,

@@ -47,10 +47,11 @@ def classifier() -> dict[str, Step]:
     import httpx2  # noqa: PLC0415 slow to import, and each of pyperf's processes measures one step
 
     from otel_oauth.providers import WELL_KNOWN_PROVIDERS  # noqa: PLC0415 as above
-    from otel_oauth_httpx.classify import classifier as make  # noqa: PLC0415 as above
+    from otel_oauth_httpx.classify import recognise, sieve  # noqa: PLC0415 as above
     from otel_oauth_httpx.endpoints import Endpoints  # noqa: PLC0415 as above
 
-    classify = make(Endpoints(WELL_KNOWN_PROVIDERS))
+    endpoints = Endpoints(WELL_KNOWN_PROVIDERS)
+    may_be_oauth = sieve(endpoints)
     api = "https://api.example/orders"
     others = {
         "GET": httpx2.Request("GET", f"{api}?page=2"),
@@ -63,10 +64,12 @@ def classifier() -> dict[str, Step]:
     known["authorization"] = httpx2.Request("GET", f"{_ISSUER}/authorize?response_type=code&client_id=web&state=s")
 
     def looked(name: str, request: Any, *, oauth: bool) -> tuple[str, Step]:  # noqa: ANN401 a request of httpx2
-        if (classify(request) is not None) != oauth:
+        if may_be_oauth(request) != oauth or (oauth and recognise(endpoints, request) is None):
             msg = f"{name} is {'not ' * oauth}taken for OAuth"
             raise AssertionError(msg)
-        return name, Step(lambda: classify(request))
+        if not oauth:
+            return name, Step(lambda: may_be_oauth(request))
+        return name, Step(lambda: may_be_oauth(request) and recognise(endpoints, request))
 
     return dict(
         [looked(f"classifier: {name}", request, oauth=False) for name, request in others.items()]
@@ -87,7 +90,7 @@ def _life(ledger: Ledger) -> Callable[[], None]:
     return life
 
 
-def _issued(ledger: Ledger) -> Callable[[], None]:
+def _issued(ledger: Ledger) -> Callable[[], object]:
     numbers = itertools.count()
     return lambda: ledger.issue_code(f"only-{next(numbers)}", "web", method="S256")
 

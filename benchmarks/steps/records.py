@@ -54,10 +54,11 @@ def event() -> dict[str, Step]:
     """Return the event of a refresh: what the request pays, what it costs with its thread, and the SDK's own emit."""
     signals, peer = Signals(), Signals()
     emission = signals.telemetry().emission
-    seen = events.Seen(FACTS, otel_context.get_current(), 0.05)
+    told, context = emission.told(events.TOKEN_REFRESHED, FACTS), otel_context.get_current()
 
     def ours() -> None:
-        emission.happened(events.TOKEN_REFRESHED, seen)
+        if told is not None:
+            emission.happened(told, FACTS, context, 0.05)
 
     flush, recorded = partial(emission.flush, FLUSH_SECONDS), lambda: signals.logs.records
     attributes = {"event.name": "oauth_token_refreshed", **FACTS, "oauth.duration": 0.05}
