@@ -211,7 +211,7 @@ def whole(out: Path) -> list[Part]:
     :param out: where pyperf writes.
     """
     return [
-        *_ratios(tuple(WORKLOADS), _ALL, Effort(11, least=10), Effort(3, least=20)),
+        *_ratios(tuple(WORKLOADS), _ALL, Effort(7, least=8), Effort(3, least=20)),
         Part("the profile", (), _profile),
         Part("attaching", ("attach",), partial(_attach, Effort(20, least=6), stock=True)),
         Part("a collection", (), partial(_collection, Effort(6, least=6))),
