@@ -201,7 +201,7 @@ def _ratios(names: Sequence[str], variants: Sequence[str], workload: Effort, ste
 def quick() -> list[Part]:
     """Return the parts of the short run: the ratios that must not grow, in less than 90 seconds."""
     attach = partial(_attach, Effort(10, least=4), stock=False)
-    ratios = _ratios(QUICK, _ESSENTIAL, Effort(5, least=8), Effort(1.5, least=12))
+    ratios = _ratios(QUICK, _ESSENTIAL, Effort(3, least=6), Effort(1.5, least=12))
     return [*ratios, Part("attaching", ("attach",), attach)]
 
 

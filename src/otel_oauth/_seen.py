@@ -1,10 +1,11 @@
 """Secrets known by value: what this process has just seen as a code, token, state, verifier or secret.
 
 What is kept of a value is blurred: each letter and digit stands for two, in each process others, so that it can be
-compared with a text and does not stand in memory as it is. Its pieces of six bytes tell quickly that a text holds none: two of six places in
-a row are looked at, and whatever holds twelve consecutive characters of a value holds a piece of it there. What may be
-plain language or a path counts for nothing. Base64 and hexadecimal forms are decoded and looked at in the same way.
-Memory is bounded by two generations: when the young one is full it becomes the old one, whose values are forgotten.
+compared with a text and does not stand in memory as it is. Its pieces of six bytes tell quickly that a text holds
+none: two of six places in a row are looked at, and whatever holds twelve consecutive characters of a value holds a
+piece of it there. What may be plain language or a path counts for nothing. Base64 and hexadecimal forms are decoded
+and looked at in the same way. Memory is bounded by two generations: when the young one is full it becomes the old one,
+whose values are forgotten.
 """
 
 from __future__ import annotations
