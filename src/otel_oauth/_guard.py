@@ -11,13 +11,10 @@ import os
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
-
-Pending = tuple["Callable[..., object]", tuple[Any, ...]]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,20 +42,6 @@ class Guard:
         except Exception as error:  # noqa: BLE001 the guard's purpose
             self.stopped(component, error)
             return None
-
-    def run_waiting(
-        self, component: str, waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]], most: int
-    ) -> None:
-        """Make the calls that wait in line, at the most ``most``; one that raises does not keep the others from it."""
-        for _ in range(most):
-            try:
-                function, arguments = waiting.popleft()
-            except IndexError:
-                return
-            try:
-                function(*arguments)
-            except Exception as error:  # noqa: BLE001 the guard's purpose
-                self.stopped(component, error)
 
     def stopped(self, component: str, error: Exception) -> None:
         """Count and log an error of ours that the caller stops by itself, where a call more would be felt.

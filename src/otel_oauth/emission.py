@@ -134,7 +134,6 @@ class Emission:
         self._pipeline = pipeline
         self._dropped = dropped
         self._gates = _gates(settings)
-        self.leaving = frozenset(self._gates)
         self._fixed: dict[Event, dict[str, Any]] = {event: _fixed(event, settings) for event in self._gates}
         self._ocsf = _ocsf(settings)
         self._lines = self._json_lines()

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_oauth._guard import Guard, Pending
+    from otel_oauth._guard import Guard
 
 _BOUND = 8192
 _CHUNK = 64
 _DELAY_SECONDS = 0.25
 _LOOK_SECONDS = 30.0
+
+Pending = tuple["Callable[..., object]", tuple[Any, ...]]
 
 
 class Recorder:
@@ -77,7 +79,12 @@ class Recorder:
     def flush(self, most: int | None = None) -> None:
         """Make the pending calls here and now, at the most ``most``."""
         with self.recording:
-            self._guard.run_waiting("operation", self._pending, len(self._pending) if most is None else most)
+            for _ in range(len(self._pending) if most is None else most):
+                try:
+                    call, arguments = self._pending.popleft()
+                except IndexError:
+                    return
+                self._guard.run("operation", call, *arguments)
 
     def wait(self, seconds: float) -> None:
         """Wait until the thread has made the calls that are pending now, but no longer than ``seconds``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.metrics import CallbackOptions
+from threads import in_each_others_way
 
 from otel_oauth import catalogue as c
 from otel_oauth.cells import Table
@@ -81,22 +81,13 @@ def test_observing_does_not_reset() -> None:
 
 def test_additions_of_many_threads_all_arrive() -> None:
     table = make_table()
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
 
     def work(number: int) -> None:
         table.admit(c.PROVIDER, f"p{number}")
         for index in range(2000):
             table.add(c.FLOWS, (f"p{number}", "success" if index % 2 else "failure"))
 
-    try:
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
+    in_each_others_way(work)
     values = observed(table, c.FLOWS)
     assert sum(values.values()) == 8000
     assert values["other", "success"] == values["other", "failure"] == 2000

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
+from threads import in_each_others_way
 
 from otel_oauth import cases, kinds, plans
 from otel_oauth import catalogue as c
@@ -129,22 +128,12 @@ def test_operations_of_a_plan_that_nobody_comes_by_for_are_bounded(monkeypatch: 
 
 
 def test_operations_of_many_threads_all_arrive(recording: Recording) -> None:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-
-    def work() -> None:
+    def work(_number: int) -> None:
         for _ in range(500):
             recording.telemetry.plans.of(STARTED, kinds.ENDPOINT).take(0.1, None, STARTED)
             recording.telemetry.recorder.flush(1)
 
-    try:
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
+    in_each_others_way(work)
     assert recording.moved()["oauth_http_requests_total", "GET", "authorization", "302"] == 2000
     assert recording.series("oauth_http_request_duration_milliseconds")["authorization",].count == 2000
 
