@@ -23,7 +23,7 @@ class Workload(Protocol):
     """What is measured; each variant has objects of its own, in a process of its own.
 
     :cvar operations: how many make a measurement of a tenth of a second: our threads record what came in in
-        batches of a quarter of a second, and caches are warm soon after a process has its turn.
+        batches of a second, and caches are warm soon after a process has its turn.
     :cvar moved: what one operation moves with our instrumentation: names of metrics, ``spans`` and ``events``.
     :cvar stock_moved: the same with the stock instrumentation.
     :ivar after: called after each operation: does nothing, or emits what the floor is made of.

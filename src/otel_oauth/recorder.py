@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from otel_oauth._guard import Guard
 
 _BOUND = 8192
+_MANY = _BOUND // 4
+"""So many pending calls do not wait for the thread's next turn."""
 _CHUNK = 64
-_DELAY_SECONDS = 0.25
+_DELAY_SECONDS = 1.0
 _LOOK_SECONDS = 30.0
 
 Pending = tuple["Callable[..., object]", tuple[Any, ...]]
@@ -73,8 +75,10 @@ class Recorder:
             self._wake.set()
             if self._thread is None:
                 self._start()
-        if len(self._pending) > _BOUND:
-            self.flush(2)
+        if len(self._pending) > _MANY:
+            self._hurry.set()
+            if len(self._pending) > _BOUND:
+                self.flush(2)
 
     def flush(self, most: int | None = None) -> None:
         """Make the pending calls here and now, at the most ``most``."""
@@ -115,12 +119,16 @@ class Recorder:
                     self._thread = thread
 
     def _drain(self) -> bool:
-        self._awake = False  # before the queue is emptied: what is added from here on wakes the thread again
+        """Make the calls that are pending now, not those that come in meanwhile; tell whether to come by again."""
+        pending = len(self._pending)
         if self._look is not None:
             self._guard.run("operation", self._look)
-        while self._pending:
-            self.flush(_CHUNK)
+        for left in range(pending, 0, -_CHUNK):
+            self.flush(min(left, _CHUNK))
             time.sleep(0)  # gives the interpreter to whoever waits for it
+        if not pending:
+            self._awake = False  # first: what is added from here on wakes the thread
+            self._awake = bool(self._pending)
         return not self._stopped
 
     def stop(self, seconds: float | None = None) -> None:
@@ -133,6 +141,7 @@ class Recorder:
         else:
             self.wait(seconds)
         self._stopped = True
+        self._hurry.set()
         self._wake.set()
 
     def after_fork(self) -> None:
@@ -142,13 +151,15 @@ class Recorder:
 
 
 def _run(reference: weakref.ref[Recorder], wake: threading.Event, hurry: threading.Event) -> None:
+    awake = False
     while True:
-        woken = wake.wait(_LOOK_SECONDS)
-        if woken:
-            wake.clear()
+        # While calls come in it takes turns of its own: to be woken costs those who are at work more than to sleep.
+        if awake or wake.wait(_LOOK_SECONDS):
             hurry.wait(_DELAY_SECONDS)
             hurry.clear()
+        wake.clear()
         recorder = reference()
         if recorder is None or not recorder._drain():  # noqa: SLF001 the thread is a part of the recorder, which it must not keep alive
             return
+        awake = recorder._awake  # noqa: SLF001 as above
         del recorder
