@@ -1,4 +1,4 @@
-"""The thread that records beside the request: it takes turns, hurries when there is much, rests when there is nothing."""
+"""The thread that records beside the request: it takes turns, hurries when there is much, and rests when idle."""
 
 from __future__ import annotations
 
