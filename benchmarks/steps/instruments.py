@@ -97,7 +97,7 @@ def spans() -> dict[str, Step]:
     idle = NoOpTracerProvider().get_tracer("t")
 
     def ours() -> None:
-        with telemetry.operation(kinds.REFRESH, provider="example", status="success", reason="normal"):
+        with telemetry.operation(kinds.REFRESH, {"provider": "example", "status": "success", "reason": "normal"}):
             pass
 
     def settle() -> None:

@@ -46,9 +46,6 @@ _MOST_WATCHED = 65_536
 _MOST_PLACES = 16
 _MARK_BYTES = 3
 
-OWN = "client "
-"""What stands before a client's own token in the ledger (``own_tokens.own``): in a log it stands without that."""
-
 _SPACES = {
     "code": b"code",
     "state": b"state",
@@ -123,6 +120,15 @@ class _Generation:
         return longest, at < 0
 
 
+def keyed(key: bytes, space: bytes) -> blake2b:
+    """Return the hash that digests a value of a kind under ``key``, before it takes the value in.
+
+    The key goes before the value: as a parameter it would be padded to a block, to be hashed anew for each value.
+    BLAKE2 cannot be extended, so that keys it as well.
+    """
+    return blake2b(key, digest_size=16, person=space)
+
+
 class Seen:
     """The values that were seen, and the key of the short digests.
 
@@ -153,12 +159,9 @@ class Seen:
         self.generation += 1
 
     def _digest(self, kind: str, value: str) -> bytes:
-        return blake2b(
-            value.encode("utf-8", "surrogatepass"),
-            key=self.key[:64],
-            digest_size=16,
-            person=_SPACES.get(kind) or kind.encode()[:16],
-        ).digest()
+        hashed = keyed(self.key, _SPACES.get(kind) or kind.encode()[:16])
+        hashed.update(value.encode("utf-8", "surrogatepass"))
+        return hashed.digest()
 
     def mark(self, kind: str, value: str) -> Mark:
         """Return the mark of a value: the same for the same value, whatever kind of token it is called."""
@@ -179,8 +182,6 @@ class Seen:
 
     def learn(self, kind: str, value: str, digest: bytes | None = None) -> None:
         """Remember a value of at least twelve characters; ``digest`` is the ledger's, if it has one already."""
-        if digest is not None and value.startswith(OWN):
-            value, digest = value[len(OWN) :], None
         young, number = self._young, hash(value)
         if not self.active or len(value) < PIECE or young.values.get(number) == self.key:
             return

@@ -10,7 +10,7 @@ readers are as they were.
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_oauth._sdk_histograms import OtherwiseError, Places
 
@@ -50,19 +50,17 @@ class Durations:
         self._outlet = outlet
         self._places = Places(attributes)
 
-    def take(self, measured: Sequence[Sequence[Any]], position: int) -> None:
-        """Record durations that several operations measured.
+    def take(self, seconds: Sequence[float], contexts: Sequence[Context | None]) -> None:
+        """Record durations that several operations measured, one at least.
 
-        :param measured: of each operation a sequence, with the context of its exemplar in the second place.
-        :param position: where in them the seconds are; ``None`` there is none.
+        :param contexts: that of the exemplar of each, ``None`` without one.
         """
         if self._outlet is None:
             return
         histogram, scale = self._outlet
-        measured = [each for each in measured if each[position] is not None]
-        values, contexts = [each[position] * scale for each in measured], [each[1] for each in measured]
+        values = seconds if scale == 1.0 else [each * scale for each in seconds]
         finite = isfinite(sum(values))  # what is not is the SDK's matter, and what came with it
-        if not values or (finite and self._given(self._places.standing, histogram, values, contexts)):
+        if finite and self._given(self._places.standing, histogram, values, contexts):
             return
         histogram.record(values[0], self.attributes, contexts[0])
         if not finite or not self._given(self._places.found, histogram, values[1:], contexts[1:]):

@@ -15,6 +15,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_oauth import vocabulary as v
+from otel_oauth._sdk_attributes import PLAIN
 from otel_oauth.cases import CASES
 from otel_oauth.client_label import ClientLabel
 from otel_oauth.events import EVENTS, SEVERITIES, VARYING
@@ -41,6 +42,7 @@ _EXIT_SECONDS = 5.0
 _COLLECTION_SECONDS = 1.0
 _MOST_FRAMES = 20
 _DIGEST_BYTES = 6
+_PLAIN_OR_NOTHING = PLAIN | {type(None)}
 _YES_OR_NO = frozenset(("scope_changed", "reauthorize"))
 
 
@@ -64,12 +66,14 @@ class Told(NamedTuple):
 
     :param attributes: those that are the same each time.
     :param varying: the facts of which each operation tells another value, and the names of their attributes.
+    :param plain: whether the first need no cleaning by the SDK.
     """
 
     event: Event
     gate: _Gate
     attributes: dict[str, Any]
     varying: tuple[tuple[str, str], ...]
+    plain: bool
 
 
 class _Gate:
@@ -176,7 +180,8 @@ class Emission:
             case = CASES.get(str(facts.get("case")))
             if case is not None and case.security is not None:
                 found[v.EVENT_TYPE], found[v.SEVERITY] = case.security
-        return Told(event, gate, found, tuple(varying))
+        plain = _PLAIN_OR_NOTHING.issuperset(map(type, found.values()))
+        return Told(event, gate, found, tuple(varying), plain)
 
     def happened(  # noqa: PLR0913, PLR0917 what is known of it at that moment
         self,
@@ -233,12 +238,13 @@ class Emission:
     def _deliver(  # noqa: PLR0913, PLR0917 what waits in the queue
         self, told: Told, at: int, facts: Facts, context: Context, seconds: float | None, besides: _Besides
     ) -> None:
-        event, gate, attributes, varying = told
+        event, gate, attributes, varying, plain = told
         attributes = attributes.copy()
         for fact, name in varying:
             value = facts[fact]
             if type(value) is not str:
                 value = _as_attribute(fact, value)
+                plain = plain and type(value) in _PLAIN_OR_NOTHING
             if value is None or value == "":
                 del attributes[name]
             else:
@@ -249,10 +255,11 @@ class Emission:
             self._tell_besides(besides, attributes)
         if self._ocsf is not None:
             attributes.update(self._ocsf(event, attributes, at))
+            plain = False
         if self._lines is not None:
             self._lines.write(event.when, gate.severity, at, context, attributes)
         if self._pipeline.available():
-            self._pipeline.emit(event, gate.severity, at, context, attributes)
+            self._pipeline.emit(event, gate.severity, at, context, attributes, plain=plain)
 
     def _tell_besides(self, besides: _Besides, attributes: dict[str, Any]) -> None:
         if besides.error is not None:

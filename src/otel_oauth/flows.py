@@ -34,7 +34,8 @@ def initiated(operation: Operation, state: object, *, verifier: bool, seconds: f
     """Note the state that an authorization request was made with; ``seconds`` is how long it is kept."""
     ledger, facts = operation.telemetry.ledger, operation.facts
     facts["pkce"] = verifier
-    facts["state"] = ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=operation.span_ids)
+    span = operation.span.get_span_context()
+    facts["state"] = ledger.issue_state(str(state), verifier=verifier, lifetime=seconds, span=span)
 
 
 def time_flow(operation: Operation, entry: Entry | None, returned: float, started: float = 0.0) -> None:
@@ -49,9 +50,9 @@ def time_flow(operation: Operation, entry: Entry | None, returned: float, starte
         return
     facts, now = operation.facts, time.time()
     facts["flow_timed"] = True
-    facts["flow_seconds"] = max(0.0, now - began)
-    facts["user_seconds"] = max(0.0, returned - began)
-    facts["machine_seconds"] = max(0.0, now - returned)
+    facts["flow_seconds"] = now - began if now > began else 0.0
+    facts["user_seconds"] = returned - began if returned > began else 0.0
+    facts["machine_seconds"] = now - returned if now > returned else 0.0
 
 
 def end(operation: Operation, exchange: Exchange) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MUTE_SECONDS = 3600.0
 _CODE = Kind.CODE
-_ISSUED, _REDEEMING, _REDEEMED, _ROTATED, _REVOKED, _DROPPED = Status  # to look one up there is a call in Python
+_ISSUED, _REDEEMING, _REDEEMED, _ROTATED, _REVOKED, _DROPPED = map(int, Status)  # as an entry holds them
 
 
 @dataclass(eq=False, repr=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from otel_oauth.events import Event
 
-    Emit = Callable[[dict[str, Any], dict[str, Any]], None]
+    Emit = Callable[[dict[str, Any], dict[str, Any], bool], None]
 
 _NUMBERS = {number.value: number for number in SeverityNumber}
 _WANTED_NANOSECONDS = 1_000_000_000
@@ -66,12 +66,20 @@ class LogsPipeline:
         self._logger = logger
         return True
 
-    def emit(
-        self, event: Event, severity: tuple[str, int], at: int, context: Context, attributes: dict[str, Any]
+    def emit(  # noqa: PLR0913 what a record has
+        self,
+        event: Event,
+        severity: tuple[str, int],
+        at: int,
+        context: Context,
+        attributes: dict[str, Any],
+        *,
+        plain: bool = False,
     ) -> None:
         """Emit one event.
 
         :param severity: text and number; ``at``: nanoseconds since the epoch; ``context``: that of the moment.
+        :param plain: whether the attributes are known to need no cleaning.
         """
         number = _NUMBERS[severity[1]]
         if self._emit is None:
@@ -90,16 +98,17 @@ class LogsPipeline:
                 "event_name": event.name,
             },
             attributes,
+            plain,
         )
 
 
 def _straight(logger: Any, made: Callable[[Any], Any]) -> Emit:  # noqa: ANN401 the SDK's
     record_class, emit = _logs.LogRecord, logger.emit
 
-    def straight(record: dict[str, Any], attributes: dict[str, Any]) -> None:
+    def straight(record: dict[str, Any], attributes: dict[str, Any], plain: bool) -> None:  # noqa: FBT001 see `Emit`
         given = record_class(**record)
         readable = made(given)
-        if put(given.attributes, attributes):
+        if put(given.attributes, attributes, plain=plain):
             emit(readable)
         else:
             emit(**record, attributes=attributes)
@@ -112,7 +121,7 @@ def _emitter(logger: Any) -> Emit:  # noqa: ANN401 a logger of any version
         made = record_maker(logger)
         if made is not None:
             return _straight(logger, made)
-        return lambda record, attributes: logger.emit(**record, attributes=attributes)
+        return lambda record, attributes, _plain: logger.emit(**record, attributes=attributes)
     record_class: Any = _logs.LogRecord
     common: dict[str, Any] = {}
     if type(logger).__module__.startswith("opentelemetry.sdk"):
@@ -120,7 +129,7 @@ def _emitter(logger: Any) -> Emit:  # noqa: ANN401 a logger of any version
         common["resource"] = logger.resource
     known = inspect.signature(record_class).parameters
 
-    def emit(record: dict[str, Any], attributes: dict[str, Any]) -> None:
+    def emit(record: dict[str, Any], attributes: dict[str, Any], _plain: bool) -> None:  # noqa: FBT001 see `Emit`
         span = trace.get_current_span(record["context"]).get_span_context()
         ids = {"trace_id": span.trace_id, "span_id": span.span_id, "trace_flags": span.trace_flags}
         told = {**record, "attributes": attributes} | ({} if "context" in known else ids)

@@ -7,8 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases
-from otel_oauth._seen import OWN
-from otel_oauth.ledger import Status
+from otel_oauth.ledger import OWN, Status
 from otel_oauth.provider_errors import response_error
 
 if TYPE_CHECKING:
@@ -52,27 +51,15 @@ class Exchange:
         self.began = time.time() if began is None else began
 
 
-def own(refresh_token: str) -> str:
-    """Return what stands for a client's refresh token in the ledger.
-
-    A process may be the client and the server of one token; each judges its own use of it.
-    """
-    return OWN + refresh_token
-
-
-def sight(ledger: Ledger, refresh_token: str) -> Sighting:
-    """Return what is known of the client's own refresh token; to present it is the server's matter."""
-    return ledger.sight_token(own(refresh_token))
-
-
 def lifetime(value: object) -> float | None:
     """Return ``expires_in`` (RFC 6749 section 5.1) in seconds; ``None`` if it is no number, not even as text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, (int, float, str))):
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else 0.0  # also of what is no number
 
 
 def remaining_lifetime(token: Mapping[str, Any]) -> float | None:
@@ -94,36 +81,35 @@ def remember(operation: Operation, exchange: Exchange, token: Mapping[str, Any])
         answered = int(str(operation.facts.get("http_status", 200)))
         operation.facts["provider_error"] = response_error(answered, None, unread=True)
         return
-    scope = text(token.get("scope"))
-    if scope and exchange.scope:
+    if exchange.scope and (scope := text(token.get("scope"))):
         operation.facts["scope_changed"] = set(scope.split()) != set(exchange.scope.split())
     ledger, expires_in = operation.telemetry.ledger, lifetime(token.get("expires_in"))
     presented, sighting = exchange.presented, exchange.refresh
     if not presented:
-        kept = own(refresh) if refresh else None
-        ledger.granted(exchange.client_id, access, expires_in=expires_in, refresh_token=kept)
+        ledger.granted(exchange.client_id, access, expires_in=expires_in, refresh_token=refresh or None, space=OWN)
         return
     rotated = refresh not in ("", presented)
     operation.facts["rotated"] = "true" if rotated else "false"
-    old_access = text(exchange.before.get("access_token"))
+    old_access = text(exchange.before.get("access_token")) if exchange.before else ""
     known = None if sighting is None else sighting.entry
     replaced: str | bytes = old_access if old_access or known is None else known.peer
     ledger.granted(
         exchange.client_id,
         access,
         expires_in=expires_in,
-        refresh_token=own(refresh) if rotated else None,
+        refresh_token=refresh if rotated else None,
         parent=sighting if sighting is None or known is not None else _adopted(ledger, exchange, old_access),
         rotated=rotated,
         replaced=replaced if replaced != access else "",
+        space=OWN,
     )
 
 
 def _adopted(ledger: Ledger, exchange: Exchange, old_access: str) -> Sighting:
     """Remember a refresh token that was given to an earlier process, and return what is known of it then."""
-    presented = own(exchange.presented)
-    ledger.granted(exchange.client_id, old_access, expires_in=0.0, refresh_token=presented)
-    return sight(ledger, exchange.presented)
+    presented = exchange.presented
+    ledger.granted(exchange.client_id, old_access, expires_in=0.0, refresh_token=presented, space=OWN)
+    return ledger.sight_own(presented)
 
 
 def judge_refresh(operation: Operation, exchange: Exchange, *, failed: bool) -> Case:
@@ -153,7 +139,7 @@ def _refused_for_good(operation: Operation, exchange: Exchange) -> Case:
         now = ledger.look_again(exchange.refresh).entry
         if now is not None and now.status == Status.ROTATED:
             return cases.REFRESH_KNOWN_ROTATED
-    ledger.revoke(own(exchange.presented))
+    ledger.revoke(exchange.presented, OWN)
     return cases.REFRESH_UNKNOWN
 
 
@@ -161,4 +147,4 @@ def forget(operation: Operation, token: str) -> None:
     """Take a token that the provider revoked out of the client's own."""
     ledger = operation.telemetry.ledger
     ledger.retire(token)
-    ledger.revoke(own(token))
+    ledger.revoke(token, OWN)

@@ -90,7 +90,7 @@ class Plan:
     def _told_by(self, facts: Facts, seconds: float) -> list[float | None]:
         values = [facts.get(fact, seconds if or_own else None) for _, fact, or_own in self.told]
         # Never negative: the start of a flow may come from another host's clock.
-        return [max(0.0, value) if isinstance(value, (int, float)) else None for value in values]
+        return [max(0.0, float(value)) if isinstance(value, (int, float)) else None for value in values]
 
     def record(self) -> None:
         """Move what is pending, each operation once whichever threads come by."""
@@ -103,13 +103,16 @@ class Plan:
             pass
         if not taken:
             return
+        seconds, contexts, *told = zip(*taken, strict=True)
         if self.cells:
-            sampled = [measured[1] for measured in taken if measured[1] is not None]
-            self._table.add_to(self.cells, sampled[-1] if sampled else None, len(taken))
+            sampled = next((context for context in reversed(contexts) if context is not None), None)
+            self._table.add_to(self.cells, sampled, len(taken))
         for series in self.own:
-            series.take(taken, 0)
-        for position, (series, _, _) in enumerate(self.told, 2):
-            series.take(taken, position)
+            series.take(seconds, contexts)
+        for (series, _, _), values in zip(self.told, told, strict=True):
+            known = [measured for measured in zip(values, contexts, strict=True) if measured[0] is not None]
+            if known:
+                series.take(*zip(*known, strict=True))
 
 
 class _Shape:

@@ -52,7 +52,7 @@ def answered(operation: Operation, status: int) -> None:
     limiter that the application named stands. Called again when the web framework tells the whole response's status.
     """
     facts = operation.facts
-    facts["http_status"] = str(status)
+    facts["http_status"] = f"{status}"
     facts["status"] = "failure" if status >= CLIENT_ERROR else "success"
     if facts.get("error") == "slow_down":
         facts.setdefault("limiter", "device")
@@ -97,7 +97,7 @@ def code_issued(  # noqa: PLR0913 one argument for each fact that is kept of a c
         method=method,
         redirect_host=host_of(redirect_uri),
         lifetime=lifetime,
-        span=operation.span_ids,
+        span=operation.span.get_span_context(),
     )
 
 

@@ -175,7 +175,7 @@ class Telemetry:
         """Tell of logins whose user never came back: one span for all that ran out since the last collection."""
         lost = self.ledger.abandoned()
         if lost:
-            with self.operation(kinds.ABANDONED, outcome="abandoned", abandoned=len(lost)) as operation:
+            with self.operation(kinds.ABANDONED, {"outcome": "abandoned", "abandoned": len(lost)}) as operation:
                 for entry in lost[:_MOST_LINKS]:
                     operation.link(entry)
 
@@ -233,8 +233,11 @@ class Telemetry:
 
     # Operations ---------------------------------------------------------------------------------------------
 
-    def operation(self, kind: OperationKind, **facts: object) -> Operation:
-        """Return an operation to be used in a ``with`` block, or started and ended by hand."""
+    def operation(self, kind: OperationKind, facts: dict[str, object]) -> Operation:
+        """Return an operation to be used in a ``with`` block, or started and ended by hand.
+
+        :param facts: what is known of it at its start; they are the operation's from here on.
+        """
         return (self.step if kind is kinds.STORAGE else Operation)(self, kind, facts)
 
     def provider(self, name: str | None = None, url: str | None = None) -> str:

@@ -198,7 +198,7 @@ def test_what_is_exported_is_the_catalogue_and_nothing_else(recording: Any) -> N
     telemetry = recording.telemetry
     for metric in c.BY_NAME.values():
         if metric.kind == "histogram":
-            telemetry.table.durations(metric, tuple("x" for _ in metric.labels)).take([(1.0, None)], 0)
+            telemetry.table.durations(metric, tuple("x" for _ in metric.labels)).take([1.0], [None])
     telemetry.hooks("authlib", attached=1, missing=0)
     telemetry.provider("google")
     telemetry.client("abc")
@@ -250,7 +250,7 @@ def test_max_series_counts_other_and_unknown() -> None:
 
 def test_the_buckets_of_a_setting_are_those_exported(record: Callable[..., Any]) -> None:
     recording = record(buckets={"oauth_token_refresh_duration_seconds": (0.25, 2.0)})
-    recording.telemetry.table.durations(c.TOKEN_REFRESH_DURATION, ("success",)).take([(0.3, None)], 0)
+    recording.telemetry.table.durations(c.TOKEN_REFRESH_DURATION, ("success",)).take([0.3], [None])
     point = recording.series("oauth_token_refresh_duration_seconds")["success",]
     assert tuple(point.explicit_bounds) == (0.25, 2.0)
     assert point.bucket_counts == (0, 1, 0)

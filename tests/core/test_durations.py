@@ -123,7 +123,7 @@ def record_all(series: Durations, sdk: Sdk, measured: list[tuple[float, Context 
     public = []
     through = sdk.histogram.record
     sdk.histogram.record = lambda *arguments: (public.append(arguments), through(*arguments))  # type: ignore[method-assign]  # to count
-    series.take(measured, 0)
+    series.take(*zip(*measured, strict=True))
     del sdk.histogram.record
     return len(public)
 
@@ -187,7 +187,7 @@ def test_a_histogram_that_is_not_the_sdks_gets_every_value() -> None:
             recorded.append(arguments)
 
     series = Durations(ATTRIBUTES, Outlet(Own()))  # type: ignore[arg-type]  # what another implementation may be like
-    series.take(MEASURED, 0)
+    series.take(*zip(*MEASURED, strict=True))
     assert recorded == [(value, ATTRIBUTES, context) for value, context in MEASURED]
 
 

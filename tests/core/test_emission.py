@@ -63,7 +63,9 @@ def test_an_event_is_a_record_of_the_sdk_with_the_span_and_time_of_its_moment(re
     tracers = record().tracer_provider
     telemetry = Telemetry(None, tracers, Settings(ledger="memory"), provider)
     before = time.time_ns()
-    with telemetry.operation(kinds.ENDPOINT, endpoint="token", method="POST", http_status="400") as operation:
+    with telemetry.operation(
+        kinds.ENDPOINT, {"endpoint": "token", "method": "POST", "http_status": "400"}
+    ) as operation:
         operation.judge(cases.CODE_REPLAYED)
     after = time.time_ns()
     telemetry.emission.flush()
@@ -351,7 +353,7 @@ def test_the_runbook_is_where_the_user_says() -> None:
 
 def test_a_verdict_is_on_its_span_too(record: Callable[..., Any]) -> None:
     recording = record()
-    with recording.telemetry.operation(kinds.ENDPOINT, endpoint="token", method="POST") as operation:
+    with recording.telemetry.operation(kinds.ENDPOINT, {"endpoint": "token", "method": "POST"}) as operation:
         operation.judge(cases.REFRESH_RACE)
     assert [event.name for event in recording.spans()[0].events] == ["oauth_refresh_race"]
 

@@ -116,7 +116,7 @@ def hooked(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         def begin(call: Call) -> Any:
             provider = call.telemetry.provider(name="idp")
-            return call.telemetry.operation(kinds.API, provider=provider, called=True, http_status="200")
+            return call.telemetry.operation(kinds.API, {"provider": provider, "called": True, "http_status": "200"})
 
         def after(call: Call, result: Any, error: BaseException | None) -> None:
             assert current_operation() is call.operation

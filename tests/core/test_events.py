@@ -337,7 +337,7 @@ def test_each_event_happens_once(name: str) -> None:
 def test_events_and_counters_agree_for_each_case(capture: Capture, kind: Any) -> None:
     facts = {"provider": "other", "verifier": True, "pending": True, "challenge_method": "S256", "http_status": "400"}
     for case in CASES.values():
-        with capture.telemetry.operation(kind, method="POST", endpoint="token", **facts) as operation:
+        with capture.telemetry.operation(kind, {"method": "POST", "endpoint": "token", **facts}) as operation:
             operation.judge(case)
     verdicts = [event for event in capture.events() if EVENTS[event["event_name"]].group in ("security", "benign")]
     expected = [(case.event.name, case.name) for case in CASES.values() if case.event is not None]

@@ -32,7 +32,7 @@ def test_the_challenge_is_that_of_rfc_7636() -> None:
 
 
 def test_an_operation_that_its_answer_tells_began_before(capture: Capture) -> None:
-    operation = capture.telemetry.operation(kinds.API, provider="idp", called=True, http_status="401")
+    operation = capture.telemetry.operation(kinds.API, {"provider": "idp", "called": True, "http_status": "401"})
     operation.ago = 2.0
     operation.start()
     operation.end()
@@ -44,7 +44,7 @@ def test_an_operation_that_its_answer_tells_began_before(capture: Capture) -> No
 
 def test_an_operation_becomes_another_kind(capture: Capture) -> None:
     facts = {"provider": capture.telemetry.provider("idp"), "called": True, "http_status": "200"}
-    with capture.telemetry.operation(kinds.REVOKE, **facts) as operation:
+    with capture.telemetry.operation(kinds.REVOKE, {**facts}) as operation:
         operation.become(kinds.INTROSPECT)
     assert "provider_api_calls_total{provider=idp,operation=introspect,status=200}" in capture.moved()
     (span,) = capture.spans()
@@ -53,9 +53,9 @@ def test_an_operation_becomes_another_kind(capture: Capture) -> None:
 
 def test_a_discovery_of_several_requests_lasts_from_the_first(capture: Capture) -> None:
     facts = {"provider": "idp", "called": True, "http_status": "200", "discovery_method": "rfc9728"}
-    with capture.telemetry.operation(kinds.DISCOVER, **facts, discovery_seconds=7.0):
+    with capture.telemetry.operation(kinds.DISCOVER, {**facts, "discovery_seconds": 7.0}):
         pass
-    with capture.telemetry.operation(kinds.DISCOVER, **{**facts, "discovery_method": None}):
+    with capture.telemetry.operation(kinds.DISCOVER, {**facts, "discovery_method": None}):
         pass
     (point,) = [point for point in capture.points() if point["name"] == "oauth_discovery_duration_seconds"]
     assert (point["count"], point["sum"]) == (1, 7.0)

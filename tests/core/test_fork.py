@@ -35,7 +35,7 @@ COMMON = textwrap.dedent("""
 
     def limited(telemetry, times):
         for _ in range(times):
-            with telemetry.operation(kinds.RATE_LIMITED, limiter="ip"):
+            with telemetry.operation(kinds.RATE_LIMITED, {"limiter": "ip"}):
                 pass
 
     def export(reader):

@@ -55,7 +55,7 @@ PROGRAM = textwrap.dedent("""
     begin = time.monotonic()
     child = os.fork()
     if child == 0:
-        with telemetry.operation(kinds.RATE_LIMITED, limiter="ip"):
+        with telemetry.operation(kinds.RATE_LIMITED, {"limiter": "ip"}):
             pass
         done = threading.Thread(target=lambda: (provider.force_flush(), provider.shutdown()), daemon=True)
         done.start()

@@ -100,7 +100,7 @@ def test_a_fact_that_breaks_the_recording_does_not_break_the_application(
 ) -> None:
     telemetry = recording.telemetry
     telemetry.guard.reraise = False
-    with telemetry.operation(kinds.RATE_LIMITED, limiter=Unusable()):
+    with telemetry.operation(kinds.RATE_LIMITED, {"limiter": Unusable()}):
         pass
     assert recording.values("otel_oauth_errors_total")["operation",] == 1
     assert SECRET not in caplog.text
@@ -119,7 +119,7 @@ def test_a_sampler_that_fails_costs_the_span_but_neither_the_figures_nor_the_app
 ) -> None:
     recording = record(sampler=FailingSampler())
     recording.telemetry.guard.reraise = False
-    with recording.telemetry.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="200"):
+    with recording.telemetry.operation(kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "200"}):
         pass
     assert recording.values("oauth_http_requests_total")["POST", "token", "200"] == 1
     assert recording.values("otel_oauth_errors_total")["operation",] == 1
@@ -134,7 +134,7 @@ class FailingProcessor(SpanProcessor):
 def test_a_span_processor_that_fails_does_not_break_the_application(recording: Any) -> None:
     recording.telemetry.guard.reraise = False
     recording.tracer_provider.add_span_processor(FailingProcessor())
-    with recording.telemetry.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="200"):
+    with recording.telemetry.operation(kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "200"}):
         pass
     assert recording.values("oauth_http_requests_total")["POST", "token", "200"] == 1
     assert recording.values("otel_oauth_errors_total")["operation",] == 1

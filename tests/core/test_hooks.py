@@ -100,7 +100,7 @@ def attach(recording: Any, library: Any) -> Iterator[Any]:
 
 
 def begin(call: Any) -> Any:
-    return call.telemetry.operation(kinds.RATE_LIMITED, limiter="ip")
+    return call.telemetry.operation(kinds.RATE_LIMITED, {"limiter": "ip"})
 
 
 @pytest.fixture

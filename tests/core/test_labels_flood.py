@@ -127,7 +127,7 @@ def _flood_of_operations(recording: Any, count: int) -> None:
         facts = {fact: rng.choice(VALUES) for fact in FACTS}
         facts |= {"flow_seconds": rng.choice([-1.0, 1e9]), "client_id": recording.telemetry.client(rng.choice(VALUES))}
         facts["provider"] = recording.telemetry.provider(name=rng.choice(VALUES))
-        with recording.telemetry.operation(owners[number % len(owners)], **facts) as operation:
+        with recording.telemetry.operation(owners[number % len(owners)], {**facts}) as operation:
             operation.judge(rng.choice(judged))
         if number % 1000 == 0:
             recording.metrics()

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.trace import SpanContext
 
-from otel_oauth.ledger import Entry, Kind, Ledger, MemoryStore, Sighting, SpanIds, Status
+from otel_oauth.ledger import Entry, Kind, Ledger, MemoryStore, Sighting, Status
 from otel_oauth.ledger._base import MEMORY_SECONDS
 from otel_oauth.ledger._entry import Family, Mark, packed, turned, unpacked
 from otel_oauth.ledger._host import HostStore
@@ -46,7 +47,7 @@ def live(ledger: Ledger) -> Any:
 
 
 def test_an_issued_code_is_known_with_what_it_was_issued_for(ledger: Ledger, clock: Any) -> None:
-    span = SpanIds(0xABC, 0xDEF)
+    span = SpanContext(0xABC, 0xDEF, is_remote=False)
     ledger.issue_code("code", "client", method="S256", redirect_host="app.example", lifetime=60, span=span)
     entry = ledger.sight_code("code").entry
     assert entry is not None
@@ -54,7 +55,7 @@ def test_an_issued_code_is_known_with_what_it_was_issued_for(ledger: Ledger, clo
     assert (entry.issued_at, entry.expires_at) == (clock.now, clock.now + 60)
     assert entry.owner == ledger.digest(b"client", "client")
     assert entry.place == ledger.digest(b"host", "app.example")
-    assert (int.from_bytes(entry.trace_id, "big"), int.from_bytes(entry.span_id, "big")) == span
+    assert (int.from_bytes(entry.trace_id, "big"), int.from_bytes(entry.span_id, "big")) == span[:2]
     assert live(ledger) == {"FLOW": 1, "PKCE": 1}
 
 
@@ -322,7 +323,7 @@ def test_a_revoked_refresh_token_that_is_accepted_is_in_use(ledger: Ledger) -> N
 
 
 def test_a_state_is_consumed_once_with_its_code(ledger: Ledger, clock: Any) -> None:
-    ledger.issue_state("state", verifier=True, span=SpanIds(1, 2))
+    ledger.issue_state("state", verifier=True, span=SpanContext(1, 2, is_remote=False))
     assert live(ledger) == {"FLOW": 1, "PKCE": 1}
     clock.pass_(3)
     assert ledger.consume_state("state", "code") is True

@@ -108,7 +108,7 @@ def test_a_case_moves_its_row_of_the_table(recording: Any, name: str) -> None:
     facts = {"provider": "other", "verifier": True, "pending": True, "challenge_method": "S256"}
     if kind is kinds.ENDPOINT:
         facts |= {"method": "POST", "endpoint": "token", "http_status": "400"}
-    with recording.telemetry.operation(kind, **facts) as operation:
+    with recording.telemetry.operation(kind, {**facts}) as operation:
         operation.judge(CASES[name])
     moved = recording.moved()
     assert set(moved.values()) <= {1}
@@ -146,7 +146,7 @@ def test_of_two_verdicts_the_higher_one_stands_in_either_order(recording: Any) -
     assert [CASES[name].rank for name in order] == sorted((CASES[name].rank for name in order), reverse=True)
     for first in order:
         for second in order:
-            operation = recording.telemetry.operation(kinds.VERDICT)
+            operation = recording.telemetry.operation(kinds.VERDICT, {})
             operation.judge(CASES[first])
             operation.judge(CASES[second])
             assert operation.case is CASES[min(first, second, key=order.index)]
@@ -155,7 +155,7 @@ def test_of_two_verdicts_the_higher_one_stands_in_either_order(recording: Any) -
 
 
 def test_a_benign_twin_does_not_hide_an_attack_of_the_same_type(recording: Any) -> None:
-    operation = recording.telemetry.operation(kinds.VERDICT)
+    operation = recording.telemetry.operation(kinds.VERDICT, {})
     operation.judge(CASES["code_replayed"])
     operation.judge(CASES["code_double_submit"])
     assert operation.case is CASES["code_replayed"]

@@ -53,7 +53,7 @@ def _the_context_is_given_back(caplog: pytest.LogCaptureFixture) -> Iterator[Any
 @pytest.fixture
 def refresh(recording: Any) -> Any:
     """Make a refresh that went well."""
-    return lambda: recording.telemetry.operation(kinds.REFRESH, **REFRESH)
+    return lambda: recording.telemetry.operation(kinds.REFRESH, {**REFRESH})
 
 
 # Each way out ---------------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_it_is_recorded_once_however_often_it_is_ended(recording: Any, refresh: 
 
 def test_a_cancelled_flow_is_no_failure_and_no_handled_callback(recording: Any) -> None:
     facts = {"provider": "other", "client_id": "unknown", "flow": True, "handled": "false", "pkce_ok": True}
-    with pytest.raises(asyncio.CancelledError), recording.telemetry.operation(kinds.CALLBACK, **facts):
+    with pytest.raises(asyncio.CancelledError), recording.telemetry.operation(kinds.CALLBACK, {**facts}):
         raise asyncio.CancelledError
     assert recording.moved() == {("oauth_pkce_validations_total", "success", "valid"): 1}
 
@@ -147,8 +147,8 @@ def test_a_context_can_be_given_back_and_taken_again(refresh: Callable[[], Opera
 def test_nested_operations_know_each_other_and_each_records_its_own(recording: Any) -> None:
     telemetry = recording.telemetry
     endpoint = {"method": "POST", "endpoint": "token", "http_status": "200"}
-    with telemetry.operation(kinds.ENDPOINT, **endpoint) as outer:
-        with telemetry.operation(kinds.STORAGE, operation="query_code", result="success") as inner:
+    with telemetry.operation(kinds.ENDPOINT, {**endpoint}) as outer:
+        with telemetry.operation(kinds.STORAGE, {"operation": "query_code", "result": "success"}) as inner:
             assert (inner.parent, current_operation()) == (outer, inner)
             assert (inner.within(kinds.ENDPOINT), inner.within(kinds.STORAGE)) == (outer, inner)
             assert inner.within(kinds.CALLBACK) is None
@@ -164,7 +164,7 @@ def test_nested_operations_know_each_other_and_each_records_its_own(recording: A
 
 
 def test_the_span_of_a_nested_operation_is_a_child(recording: Any, refresh: Callable[[], Operation]) -> None:
-    with recording.telemetry.operation(kinds.API, provider="other"), refresh():
+    with recording.telemetry.operation(kinds.API, {"provider": "other"}), refresh():
         pass
     inner, outer = recording.spans()
     assert inner.parent.span_id == outer.context.span_id
@@ -176,7 +176,7 @@ def test_the_time_of_a_refresh_is_not_the_time_of_the_call_that_needed_it(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("otel_oauth.operation.perf_counter", lambda: now[0])
-    with recording.telemetry.operation(kinds.API, provider="other", called=True, http_status="200"):
+    with recording.telemetry.operation(kinds.API, {"provider": "other", "called": True, "http_status": "200"}):
         now[0] += 1
         with refresh():
             now[0] += 5
@@ -189,7 +189,7 @@ def test_the_time_of_a_refresh_is_not_the_time_of_the_call_that_needed_it(
 def test_storage_has_spans_only_if_they_are_asked_for(record: Callable[..., Any]) -> None:
     for asked in (False, True):
         recording = record(storage_spans=asked)
-        with recording.telemetry.operation(kinds.STORAGE, operation="save_token", result="success"):
+        with recording.telemetry.operation(kinds.STORAGE, {"operation": "save_token", "result": "success"}):
             pass
         assert [span.name for span in recording.spans()] == ["oauth.storage save_token"] * asked
 
@@ -216,7 +216,7 @@ def test_concurrent_tasks_do_not_see_each_other(recording: Any) -> None:
 
     async def work(number: int) -> None:
         with telemetry.operation(
-            kinds.REFRESH, **{**REFRESH, "http_status": "200" if number % 2 else "400"}
+            kinds.REFRESH, {**REFRESH, "http_status": "200" if number % 2 else "400"}
         ) as operation:
             for _ in range(3):
                 await asyncio.sleep(0)
@@ -287,7 +287,7 @@ def test_a_task_that_outlives_the_operation_it_was_made_in_is_not_within_it(
 
     async def main() -> None:
         ended = asyncio.Event()
-        with telemetry.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="200"):
+        with telemetry.operation(kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "200"}):
             task = asyncio.create_task(later(ended))
             await asyncio.sleep(0)
         ended.set()
@@ -344,10 +344,10 @@ def test_an_operation_that_is_started_in_one_thread_can_be_ended_in_another(
 
 def test_a_server_span_is_internal_below_another_span(recording: Any) -> None:
     facts = {"method": "POST", "endpoint": "token", "http_status": "200"}
-    with recording.telemetry.operation(kinds.ENDPOINT, **facts):
+    with recording.telemetry.operation(kinds.ENDPOINT, {**facts}):
         pass
     request = recording.tracer_provider.get_tracer("app").start_as_current_span("POST /token")
-    with request, recording.telemetry.operation(kinds.ENDPOINT, **facts):
+    with request, recording.telemetry.operation(kinds.ENDPOINT, {**facts}):
         pass
     assert [span.kind for span in recording.spans()][:2] == [SpanKind.SERVER, SpanKind.INTERNAL]
 
@@ -355,7 +355,7 @@ def test_a_server_span_is_internal_below_another_span(recording: Any) -> None:
 @pytest.mark.parametrize("kind", kinds.KINDS.values(), ids=lambda kind: kind.name)
 def test_a_span_is_named_after_its_kind_and_target_alone(recording: Any, kind: Any) -> None:
     facts = {kind.target: "target"} if kind.target != "operation" else {}
-    with recording.telemetry.operation(kind, **facts):
+    with recording.telemetry.operation(kind, {**facts}):
         pass
     expected = {"client": SpanKind.CLIENT, "server": SpanKind.SERVER, "local": SpanKind.INTERNAL}[kind.side]
     assert [(span.name, span.kind) for span in recording.spans()] == [
@@ -365,7 +365,7 @@ def test_a_span_is_named_after_its_kind_and_target_alone(recording: Any, kind: A
 
 def test_the_attributes_are_those_of_the_vocabulary_and_no_other_fact(recording: Any) -> None:
     facts = {**REFRESH, "provider": "other", "grant_type": "refresh_token", "scope_changed": True, "note": SECRET}
-    with recording.telemetry.operation(kinds.REFRESH, **facts) as operation:
+    with recording.telemetry.operation(kinds.REFRESH, {**facts}) as operation:
         operation.local = SECRET
     [span] = recording.spans()
     assert dict(span.attributes) == {
@@ -381,7 +381,7 @@ def test_the_attributes_are_those_of_the_vocabulary_and_no_other_fact(recording:
 
 def test_a_verdict_is_an_event_and_attributes_of_the_span(recording: Any) -> None:
     with recording.telemetry.operation(
-        kinds.ENDPOINT, method="POST", endpoint="token", http_status="400", status="failure"
+        kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "400", "status": "failure"}
     ) as operation:
         operation.judge(cases.CODE_REPLAYED)
     [span] = recording.spans()
@@ -405,7 +405,7 @@ def test_a_refusal_is_an_error_for_the_client_but_not_for_the_server(
     recording: Any, kind: Any, status: str, expected: Any
 ) -> None:
     facts = {"method": "POST", "endpoint": "token", "provider": "other", "http_status": status, "status": "failure"}
-    with recording.telemetry.operation(kind, **facts, error="invalid_grant"):
+    with recording.telemetry.operation(kind, {**facts, "error": "invalid_grant"}):
         pass
     [span] = recording.spans()
     assert span.status.status_code is expected
@@ -417,7 +417,7 @@ def test_an_error_without_a_known_code_is_named_by_its_class(recording: Any) -> 
     class OddError(Exception):
         pass
 
-    with pytest.raises(OddError), recording.telemetry.operation(kinds.REFRESH, **REFRESH, error="other"):
+    with pytest.raises(OddError), recording.telemetry.operation(kinds.REFRESH, {**REFRESH, "error": "other"}):
         raise OddError(SECRET)
     [span] = recording.spans()
     assert span.attributes["error.type"].endswith("OddError")
@@ -425,16 +425,16 @@ def test_an_error_without_a_known_code_is_named_by_its_class(recording: Any) -> 
 
 
 def test_a_failure_without_error_or_exception_still_has_a_type(recording: Any) -> None:
-    with recording.telemetry.operation(kinds.REFRESH, **REFRESH, status="failure"):
+    with recording.telemetry.operation(kinds.REFRESH, {**REFRESH, "status": "failure"}):
         pass
     assert recording.spans()[0].attributes["error.type"] == "_OTHER"
 
 
 def test_a_span_is_linked_to_the_one_that_issued_what_was_presented(recording: Any) -> None:
     telemetry = recording.telemetry
-    with telemetry.operation(kinds.AUTHORIZE, provider="other") as first:
-        telemetry.ledger.issue_state("state", verifier=True, span=first.span_ids)
-    with telemetry.operation(kinds.CALLBACK, provider="other") as second:
+    with telemetry.operation(kinds.AUTHORIZE, {"provider": "other"}) as first:
+        telemetry.ledger.issue_state("state", verifier=True, span=first.span.get_span_context())
+    with telemetry.operation(kinds.CALLBACK, {"provider": "other"}) as second:
         second.link(telemetry.ledger.sight_state("state").entry)
         second.link(None)
         second.link(Entry())
@@ -452,7 +452,7 @@ def test_the_seconds_of_a_flow_are_recorded_and_never_negative(
     recording: Any, caplog: pytest.LogCaptureFixture, seconds: Any, total: Any
 ) -> None:
     facts = {"provider": "other", "flow": True, "flow_timed": True, "flow_seconds": seconds}
-    with recording.telemetry.operation(kinds.CALLBACK, **facts):
+    with recording.telemetry.operation(kinds.CALLBACK, {**facts}):
         pass
     point = recording.series("oauth_flow_duration_seconds")["other", "success"]
     assert (point.count, point.sum) == (1, total)
@@ -460,7 +460,7 @@ def test_the_seconds_of_a_flow_are_recorded_and_never_negative(
 
 
 def test_a_flow_whose_start_is_not_known_has_no_duration(recording: Any) -> None:
-    with recording.telemetry.operation(kinds.CALLBACK, provider="other", flow=True, flow_timed=True):
+    with recording.telemetry.operation(kinds.CALLBACK, {"provider": "other", "flow": True, "flow_timed": True}):
         pass
     assert recording.moved() == {("oauth_flows_total", "other", "success"): 1}
 
@@ -468,7 +468,7 @@ def test_a_flow_whose_start_is_not_known_has_no_duration(recording: Any) -> None
 def test_milliseconds_and_seconds_are_the_same_time(recording: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.5]
     monkeypatch.setattr("otel_oauth.operation.perf_counter", lambda: now[0])
-    with recording.telemetry.operation(kinds.REFRESH, **REFRESH):
+    with recording.telemetry.operation(kinds.REFRESH, {**REFRESH}):
         now[0] += 0.25
     assert recording.series("provider_api_duration_milliseconds")["other", "refresh"].sum == 250
     assert recording.series("oauth_token_refresh_duration_seconds")["success",].sum == 0.25
@@ -477,5 +477,5 @@ def test_milliseconds_and_seconds_are_the_same_time(recording: Any, monkeypatch:
 def test_the_kind_settles_the_operation_label(recording: Any) -> None:
     for kind in kinds.KINDS.values():
         if kind.operation:
-            assert recording.telemetry.operation(kind).facts["operation"] == kind.operation
+            assert recording.telemetry.operation(kind, {}).facts["operation"] == kind.operation
             assert kind.operation in c.PROVIDER_OPERATIONS

@@ -22,7 +22,7 @@ class Mark:
 
 def _left(capture: Capture, *marks: object) -> Any:
     facts = {"endpoint": "authorization", "method": "GET", "http_status": "200"}
-    found = capture.telemetry.operation(kinds.ENDPOINT, **facts).start()
+    found = capture.telemetry.operation(kinds.ENDPOINT, {**facts}).start()
     found.deferred = capture.telemetry.postponed.wait(found, *marks)
     found.end()
     return found
@@ -79,7 +79,7 @@ def test_the_thread_completes_what_waits_long(capture: Capture, monkeypatch: pyt
     now = perf_counter()
     monkeypatch.setattr(postponed, "perf_counter", lambda: now + 60)
     facts = {"endpoint": "authorization", "method": "GET", "http_status": "200"}
-    under_way = capture.telemetry.operation(kinds.ENDPOINT, **facts).start()
+    under_way = capture.telemetry.operation(kinds.ENDPOINT, {**facts}).start()
     capture.telemetry.postponed.wait(under_way, other)
     assert capture.telemetry.recorder._drain()
     assert len(capture.spans()) == 1, "the one that was left, and not the one under way"

@@ -62,7 +62,7 @@ def _move_everything(telemetry: Telemetry) -> None:
         if metric.kind == "counter":
             telemetry.table.add(metric, key)
         elif metric.kind == "histogram":
-            telemetry.table.durations(metric, key).take([(0.003, None)], 0)
+            telemetry.table.durations(metric, key).take([0.003], [None])
 
 
 class Exposed:
@@ -311,9 +311,9 @@ def asked_in_the_child():
     print("child", metrics_wsgi_app()(environ, lambda status, headers: print("child", status))[0].decode().strip())
 
 def recording():
-    with telemetry.operation(kinds.STORAGE, operation="save_token", result="success"):
+    with telemetry.operation(kinds.STORAGE, {"operation": "save_token", "result": "success"}):
         pass
-    with telemetry.operation(kinds.STORAGE, operation="save_token", result="success"):
+    with telemetry.operation(kinds.STORAGE, {"operation": "save_token", "result": "success"}):
         pass
     telemetry.recorder.flush()
     print("recorded", telemetry.table.value(catalogue.STORAGE_OPS, ("save_token", "success")))

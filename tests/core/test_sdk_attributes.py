@@ -124,7 +124,8 @@ def test_a_log_record_is_the_one_that_the_sdk_makes(monkeypatch: pytest.MonkeyPa
 def test_plain_attributes_of_a_record_are_put_straight(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[bool] = []
     monkeypatch.setattr(
-        "otel_oauth.logs_pipeline.put", lambda held, attributes: taken.append(put(held, attributes)) or taken[-1]
+        "otel_oauth.logs_pipeline.put",
+        lambda held, attributes, **known: taken.append(put(held, attributes, **known)) or taken[-1],
     )
     for attributes in (PLAIN, *OTHERS.values()):
         _, possible = emitted(attributes)

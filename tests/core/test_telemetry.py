@@ -38,7 +38,7 @@ def points(reader: Any, name: str) -> Any:
 
 
 def limited(recording: Any, limiter: str = "ip") -> None:
-    with recording.telemetry.operation(kinds.RATE_LIMITED, limiter=limiter):
+    with recording.telemetry.operation(kinds.RATE_LIMITED, {"limiter": limiter}):
         pass
 
 
@@ -87,7 +87,9 @@ def test_a_view_that_drops_client_id_sums_the_cells(record: Callable[..., Any]) 
 
 def test_the_exemplar_of_a_counter_leads_to_the_sampled_span(recording: Any) -> None:
     telemetry = recording.telemetry
-    with telemetry.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="400") as operation:
+    with telemetry.operation(
+        kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "400"}
+    ) as operation:
         pass
     context = operation.span.get_span_context()
     point = recording.series("oauth_http_requests_total")["POST", "token", "400"]
@@ -97,7 +99,9 @@ def test_the_exemplar_of_a_counter_leads_to_the_sampled_span(recording: Any) -> 
 
 
 def test_the_exemplar_of_a_histogram_leads_to_the_sampled_span(recording: Any) -> None:
-    with recording.telemetry.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="200") as operation:
+    with recording.telemetry.operation(
+        kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "200"}
+    ) as operation:
         pass
     [exemplar] = recording.series("oauth_http_request_duration_milliseconds")["token",].exemplars
     assert exemplar.span_id == operation.span.get_span_context().span_id
@@ -124,7 +128,7 @@ def test_an_unsampled_increment_keeps_the_exemplar_of_the_last_sampled_one(recor
 
 def test_without_sampling_there_are_no_exemplars_and_no_spans_but_all_figures(record: Callable[..., Any]) -> None:
     recording = record(sampler=ALWAYS_OFF)
-    with recording.telemetry.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="200"):
+    with recording.telemetry.operation(kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "200"}):
         pass
     point = recording.series("oauth_http_requests_total")["POST", "token", "200"]
     assert (point.value, list(point.exemplars)) == (1, [])
@@ -143,7 +147,7 @@ GLOBAL_PROVIDERS = textwrap.dedent("""
     from otel_oauth.telemetry import get_telemetry
 
     early = get_telemetry(ledger="memory", buckets={"oauth_http_request_duration_milliseconds": (1.0, 7.0)})
-    with early.operation(kinds.RATE_LIMITED, limiter="ip"):
+    with early.operation(kinds.RATE_LIMITED, {"limiter": "ip"}):
         pass
     reader, exporter = InMemoryMetricReader(), InMemorySpanExporter()
     tracer_provider = TracerProvider()
@@ -152,7 +156,7 @@ GLOBAL_PROVIDERS = textwrap.dedent("""
     trace.set_tracer_provider(tracer_provider)
     assert get_telemetry() is early
     assert get_telemetry(metrics.get_meter_provider(), tracer_provider) is early
-    with early.operation(kinds.ENDPOINT, method="POST", endpoint="token", http_status="200"):
+    with early.operation(kinds.ENDPOINT, {"method": "POST", "endpoint": "token", "http_status": "200"}):
         pass
     found = {}
     for resource in reader.get_metrics_data().resource_metrics:

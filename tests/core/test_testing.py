@@ -166,7 +166,7 @@ def test_a_closed_receiver_gives_its_port_back() -> None:
 
 def _refresh(capture: Capture) -> None:
     provider = capture.telemetry.provider(name="example")
-    with capture.telemetry.operation(kinds.REFRESH, provider=provider, refresh="success", reason="normal"):
+    with capture.telemetry.operation(kinds.REFRESH, {"provider": provider, "refresh": "success", "reason": "normal"}):
         pass
 
 
@@ -208,7 +208,9 @@ def test_captured_spans_have_the_receivers_form(capture: Capture, receiver: Otlp
     exporter = OTLPSpanExporter(f"{receiver.endpoint}/v1/traces")
     capture.tracer_provider.add_span_processor(SimpleSpanProcessor(exporter))
     capture.telemetry.ledger.issue_code("c", "shop")
-    with capture.telemetry.operation(kinds.ENDPOINT, endpoint="token", method="POST", http_status="500") as operation:
+    with capture.telemetry.operation(
+        kinds.ENDPOINT, {"endpoint": "token", "method": "POST", "http_status": "500"}
+    ) as operation:
         operation.facts["status"] = "failure"
         operation.judge(cases.CODE_REPLAYED)
         _refresh(capture)

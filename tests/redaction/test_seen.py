@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_oauth import _seen, own_tokens, redaction
+from otel_oauth import _seen, redaction
 from otel_oauth._pieces import BLURRED, PIECE
 from otel_oauth._seen import SEEN
 from otel_oauth.ledger import Ledger, MemoryStore
@@ -215,7 +215,7 @@ def test_the_digest_is_the_ledgers_also_of_what_was_seen_before_there_was_one(in
 
 def test_a_clients_own_token_has_the_digest_of_the_token(install: Callable[..., None]) -> None:
     install()
-    own_tokens.sight(Ledger(MemoryStore(100)), SECRET)
+    Ledger(MemoryStore(100)).sight_own(SECRET)
     assert redaction.redact(f"it is <{SECRET}>") == f"it is <{redacted_as('token', SECRET)}>"
 
 

@@ -7,7 +7,7 @@ stands on small stores: memory (one process), host (LMDB, the workers of one hos
 (the workers of several hosts).
 """
 
-from otel_oauth.ledger._base import Sighting, SpanIds
+from otel_oauth.ledger._base import OWN, Sighting
 from otel_oauth.ledger._directory import private_directory, sweep
 from otel_oauth.ledger._entry import Entry, Family, Kind, Status
 from otel_oauth.ledger._grants import UNKNOWN_LIFETIME, method_name
@@ -17,6 +17,7 @@ from otel_oauth.ledger._place import service_directory, store_at
 from otel_oauth.ledger._store import Store, StoreAwayError, StoreError, Transaction
 
 __all__ = [
+    "OWN",
     "UNKNOWN_LIFETIME",
     "Entry",
     "Family",
@@ -24,7 +25,6 @@ __all__ = [
     "Ledger",
     "MemoryStore",
     "Sighting",
-    "SpanIds",
     "Status",
     "Store",
     "StoreAwayError",

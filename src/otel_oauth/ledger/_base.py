@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_oauth._seen import SEEN
+from otel_oauth._seen import SEEN, keyed
 from otel_oauth.ledger._entry import (
     AUTHORIZATION,
     CLIENT,
@@ -34,13 +33,19 @@ if TYPE_CHECKING:
     from otel_oauth.ledger._entry import Kind
     from otel_oauth.ledger._store import Store, Transaction
 
-_SECRETS = {b"code": "code", b"token": "token", b"state": "state"}
+TOKEN, OWN = b"token", b"own"
+"""The spaces of the tokens that a server issued, and of a client's own refresh tokens.
+
+A process may be the client and the server of one token: each judges its own use of it.
+"""
+
+_SECRETS = {b"code": "code", TOKEN: "token", OWN: "token", b"state": "state"}
 """What is a secret itself, of the kinds of values: redaction finds it by its value from now on."""
 
 MEMORY_SECONDS = 24 * 3600.0
 """How long a code or state is remembered after it was issued, so that a replay is told from a forgery."""
 
-_SPACES = (b"code", b"token", b"state", b"client", b"host", b"authorization", b"user")
+_SPACES = (b"code", TOKEN, OWN, b"state", b"client", b"host", b"authorization", b"user")
 """The kinds of values that are digested."""
 
 _MOST_DIGESTS, _LONGEST_KEPT = 1024, 128
@@ -66,16 +71,6 @@ class Sighting(NamedTuple):
         return self.digest if self.entry is None else self.entry.family
 
 
-class SpanIds(NamedTuple):
-    """The span that a record leads back to."""
-
-    trace_id: int = 0
-    span_id: int = 0
-
-
-NO_SPAN = SpanIds()
-
-
 def still_in_flight(entry: Entry) -> Entry:
     """Return a record that is being redeemed as it counts now: after a minute it was given up (its worker died)."""
     if time.time() - entry.changed_at > _FLIGHT_SECONDS:
@@ -94,8 +89,8 @@ class _Digests:
 
     def __init__(self, key: bytes) -> None:
         self.key = key
-        self.hashes = {space: blake2b(key=key, digest_size=16, person=space) for space in _SPACES}
-        self.kept: dict[tuple[bytes, str], bytes] = {}
+        self.hashes = {space: keyed(key, space) for space in _SPACES}
+        self.kept: dict[bytes, dict[str, bytes]] = {b"client": {}, b"host": {}}
 
 
 class LedgerBase:
@@ -132,24 +127,27 @@ class LedgerBase:
         if key is not digests.key:
             digests = self._digests = _Digests(key)
         hashed = digests.hashes[space].copy()
-        hashed.update(value.encode("utf-8", "surrogatepass"))
+        try:
+            hashed.update(value.encode())
+        except UnicodeEncodeError:
+            hashed.update(value.encode("utf-8", "surrogatepass"))
         digest = hashed.digest()
         if SEEN.active and space in _SECRETS:
             SEEN.key = key
-            SEEN.learn(_SECRETS[space], value, digest)
+            SEEN.learn(_SECRETS[space], value, None if space == OWN else digest)
         return digest
 
     def client_digest(self, value: str, space: bytes = b"client") -> bytes:
         """Return the keyed digest of a client's id, or of another value that comes again and again."""
         digests = self._digests
-        known = digests.kept.get((space, value)) if digests.key is self._store.current.key else None
+        known = digests.kept[space].get(value) if digests.key is self._store.current.key else None
         if known is not None:
             return known
-        digest, digests = self.digest(space, value), self._digests
+        digest, kept = self.digest(space, value), self._digests.kept[space]
         if len(value) <= _LONGEST_KEPT:
-            if len(digests.kept) >= _MOST_DIGESTS:
-                digests.kept.clear()
-            digests.kept[space, value] = digest
+            if len(kept) >= _MOST_DIGESTS:
+                kept.clear()
+            kept[value] = digest
         return digest
 
     # The store ----------------------------------------------------------------------------------------------
@@ -158,8 +156,7 @@ class LedgerBase:
         record = self._store.get(kind, digest)
         if record is None:
             return None
-        entry = new(Entry, record)
-        return still_in_flight(entry) if record[STATUS] == REDEEMING else entry
+        return new(Entry, record) if record[STATUS] != REDEEMING else still_in_flight(new(Entry, record))
 
     def recover(self) -> None:
         """Go back to a store that was away, if it is there again; called where no request waits."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from otel_oauth.ledger._base import MEMORY_SECONDS, NO_FAMILY, NO_SPAN, LedgerBase, Sighting, SpanIds, end_flow
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
+
+from otel_oauth.ledger._base import MEMORY_SECONDS, NO_FAMILY, OWN, TOKEN, LedgerBase, Sighting, end_flow
 from otel_oauth.ledger._entry import (
     ACCESS,
     ALIVE,
@@ -39,12 +41,12 @@ from otel_oauth.ledger._entry import (
 )
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
     from otel_oauth.ledger._entry import Kind, Record
     from otel_oauth.ledger._store import Transaction
 
-    _Grant = tuple[
-        float, float, bytes | None, Sighting | None, bool, bytes, bytes, Record, bytes | None, int, bytes, bytes
-    ]
+    _Grant = tuple[float, float, bytes | None, Sighting | None, bool, bytes, bytes, Record, bytes | None, bytes]
 
 UNKNOWN_LIFETIME = 24 * 3600.0
 """The lifetime of an access token that came without ``expires_in``."""
@@ -72,7 +74,7 @@ class Grants(LedgerBase):
         method: str = "none",
         redirect_host: str = "",
         lifetime: float = 600.0,
-        span: SpanIds = NO_SPAN,
+        span: SpanContext = INVALID_SPAN_CONTEXT,
     ) -> bytes:
         """Remember a code that was stored for ``client_id`` with a challenge of ``method`` (``none`` without).
 
@@ -83,8 +85,8 @@ class Grants(LedgerBase):
         until = now + lifetime
         kind = _METHODS.get(method, _METHODS["other"])
         owner, place = self.client_digest(client_id), self.client_digest(redirect_host, b"host")
-        times, span_ids = (0, now, until), (span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big"))
-        entry = now + MEMORY_SECONDS, ISSUED, 0.0, 0, kind, *times, owner, digest, NO_DIGEST, place, *span_ids
+        trace, span_id, kept = span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big"), now + MEMORY_SECONDS
+        entry = kept, ISSUED, 0.0, 0, kind, 0, now, until, owner, digest, NO_DIGEST, place, trace, span_id
         self._store.transact(_issue_code, (digest, entry, (until, kind != 0, NO_DIGEST)))
         return digest
 
@@ -123,35 +125,32 @@ class Grants(LedgerBase):
         parent: Sighting | None = None,
         rotated: bool = False,
         replaced: str | bytes = "",
+        space: bytes = TOKEN,
     ) -> Sighting | None:
         """Remember issued tokens, and what they were issued for; return what was known of ``parent`` until then.
 
         :param code: the code that was redeemed for them; it is now redeemed.
         :param parent: the refresh token that they were issued for; with ``rotated`` it is now rotated.
         :param replaced: the access token (or its digest) that they take the place of, if it is no longer used.
+        :param space: that of the refresh token: ``OWN`` at the client.
         """
         now = time.time()
         lifetime = UNKNOWN_LIFETIME if expires_in is None else expires_in
         if not 0 <= lifetime <= _LONGEST:  # what is no number or endless becomes the longest
             lifetime = 0.0 if lifetime < 0 else _LONGEST
-        owner, access = self.client_digest(client_id), self.digest(b"token", access_token)
-        refresh = self.digest(b"token", refresh_token) if refresh_token else None
-        gone = replaced if isinstance(replaced, bytes) else self.digest(b"token", replaced) if replaced else b""
+        owner, access = self.client_digest(client_id), self.digest(TOKEN, access_token)
+        refresh = self.digest(space, refresh_token) if refresh_token else None
+        gone = replaced if isinstance(replaced, bytes) else self.digest(TOKEN, replaced) if replaced else b""
         redeemed = None if code is None else code.digest
-        family, generation = redeemed or refresh or NO_DIGEST, 0
-        if parent is not None and parent.entry is not None:
-            family, generation = parent.entry.family, parent.entry.generation + rotated
         until, mark = now + self._refresh_lifetime, (now + lifetime, False, owner)
-        return self._store.transact(
-            _grant, (now, until, redeemed, parent, rotated, gone, access, mark, refresh, generation, family, owner)
-        )
+        return self._store.transact(_grant, (now, until, redeemed, parent, rotated, gone, access, mark, refresh, owner))
 
-    def sight_refresh(self, token: str) -> Sighting:
+    def sight_refresh(self, token: str, space: bytes = TOKEN) -> Sighting:
         """Return what is known of a presented refresh token; changes nothing.
 
         That it was presented is remembered by :meth:`redeeming`, or by :meth:`presented` where that does not follow.
         """
-        digest = self.digest(b"token", token)
+        digest = self.digest(space, token)
         entry = self._get(REFRESH, digest)
         family = None if entry is None else self._store.get(FAMILY, entry.family)
         return new(Sighting, (digest, entry, NO_FAMILY if family is None else new(Family, family)))
@@ -161,9 +160,9 @@ class Grants(LedgerBase):
         if sighting.entry is not None and sighting.entry.generation:
             self._store.transact(_present, sighting.entry)
 
-    def sight_token(self, token: str) -> Sighting:
+    def sight_own(self, token: str) -> Sighting:
         """Return what is known of a client's own refresh token, without its family; changes nothing."""
-        digest = self.digest(b"token", token)
+        digest = self.digest(OWN, token)
         return new(Sighting, (digest, self._get(REFRESH, digest), NO_FAMILY))
 
     def look_again(self, sighting: Sighting, kind: Kind = REFRESH) -> Sighting:
@@ -179,13 +178,13 @@ class Grants(LedgerBase):
         if sighting.entry is not None:
             self._store.transact(_set_critical, (sighting.entry.family, time.time()))
 
-    def revoke(self, token: str) -> str | None:
+    def revoke(self, token: str, space: bytes = TOKEN) -> str | None:
         """Mark a token as revoked, with the other token of its pair if it is a refresh token.
 
         Returns the kind of token that was alive, ``access_token`` or ``refresh_token``, or ``None`` for one
         that was not known or had expired.
         """
-        return self._store.transact(_revoke, (self.digest(b"token", token), time.time()))
+        return self._store.transact(_revoke, (self.digest(space, token), time.time()))
 
     def owner_differs(self, token: str, client_id: str) -> bool:
         """Tell whether a token is known and belongs to another client."""
@@ -231,8 +230,8 @@ def _present(txn: Transaction, entry: Record) -> None:
 
 
 def _grant(txn: Transaction, grant: _Grant) -> Sighting | None:
-    (now, until, code, parent, rotated, gone, access, mark, refresh, generation, grant_digest, owner) = grant
-    before, family = parent, None
+    now, until, code, parent, rotated, gone, access, mark, refresh, owner = grant
+    before, family, generation, origin = parent, None, 0, code or refresh or NO_DIGEST
     if code is not None:
         end_flow(txn, code)
         entry = txn.get(CODE, code)
@@ -240,17 +239,18 @@ def _grant(txn: Transaction, grant: _Grant) -> Sighting | None:
             txn.put(CODE, code, turned(entry, REDEEMED, now))
     elif parent is not None and parent.entry is not None:
         before, family = _exchange(txn, parent, now, rotated=rotated)
+        generation, origin = parent.entry.generation + rotated, parent.entry.family
     if gone:
         txn.delete(ACCESS, gone)
     txn.put(ACCESS, access, mark)
     if refresh is not None:
-        times, none = (generation, now, until), (NO_DIGEST, NO_DIGEST, NO_SPAN_ID)
-        txn.put(REFRESH, refresh, (until, ISSUED, 0.0, 0, 0, *times, owner, grant_digest, access, *none))
-        known = family or txn.get(FAMILY, grant_digest) or NO_FAMILY
-        newest, presented = known[NEWEST], known[PRESENTED]
+        none = NO_DIGEST
+        entry = until, ISSUED, 0.0, 0, 0, generation, now, until, owner, origin, access, none, none, NO_SPAN_ID
+        txn.put(REFRESH, refresh, entry)
+        _, _, newest, presented, critical_at = family or txn.get(FAMILY, origin) or NO_FAMILY
         if generation > newest:
             newest, presented = generation, False
-        txn.put(FAMILY, grant_digest, (until, ISSUED, newest, presented, known[CRITICAL_AT]))
+        txn.put(FAMILY, origin, (until, ISSUED, newest, presented, critical_at))
     return before
 
 
@@ -264,17 +264,17 @@ def _exchange(txn: Transaction, parent: Sighting, now: float, *, rotated: bool) 
         return parent, None
     family = txn.get(FAMILY, entry[GRANT]) or parent.family
     status = entry[STATUS]
-    if status == REVOKED and not rotated:
-        # It was accepted and not rotated: if it counted as revoked, its server does not really revoke.
-        txn.put(REFRESH, parent.digest, turned(entry, ISSUED, entry[CHANGED_AT], flag=1))
-        txn.put(FAMILY, entry[GRANT], (entry[EXPIRES_AT], ISSUED, *family[NEWEST:]))
-    elif status in ALIVE:
+    if status in ALIVE:
         if rotated:
             txn.put(REFRESH, parent.digest, turned(entry, ROTATED, now))
         elif status == REDEEMING:
             txn.put(REFRESH, parent.digest, turned(entry, ISSUED, 0.0))
         if parent.entry is not None and parent.entry[STATUS] in ALIVE:
             return parent, family
+    elif status == REVOKED and not rotated:
+        # It was accepted and not rotated: if it counted as revoked, its server does not really revoke.
+        txn.put(REFRESH, parent.digest, turned(entry, ISSUED, entry[CHANGED_AT], flag=1))
+        txn.put(FAMILY, entry[GRANT], (entry[EXPIRES_AT], ISSUED, *family[NEWEST:]))
     return new(Sighting, (parent.digest, new(Entry, entry), new(Family, family))), family
 
 

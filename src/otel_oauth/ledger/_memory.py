@@ -41,13 +41,13 @@ class _Partition:
 
     def watch(self) -> None:
         """Look at each record when its time comes; one that is kept longer since then is looked at again."""
+        records, expiry = self.records, self.expiry
         for digest in self.fresh:
-            record = self.records.get(digest)
-            if record is not None:
-                heappush(self.expiry, (record[0], digest))
+            if digest in records:
+                heappush(expiry, (records[digest][0], digest))
         self.fresh.clear()
-        if len(self.expiry) > 2 * len(self.records) + _SPARE:
-            self.expiry = [(record[0], known) for known, record in self.records.items()]
+        if len(expiry) > 2 * len(records) + _SPARE:
+            self.expiry = [(record[0], known) for known, record in records.items()]
             heapify(self.expiry)
 
 
@@ -76,22 +76,23 @@ class MemoryStore:
     def put(self, kind: Kind, digest: bytes, record: Record) -> None:
         """Store one record; see :class:`Transaction`."""
         partition = self._partitions[kind]
-        records = partition.records
+        records, counted = partition.records, partition.counted
         before = records.get(digest)
         records[digest] = record
-        counted = partition.counted
-        if before is None:
+        if before is not None:
+            if counted and record[1] is not before[1]:
+                partition.besides += counted[record[1]] - counted[before[1]]
+            if record[0] >= before[0]:
+                return
+        else:
             if counted:
                 partition.besides += counted[record[1]]
             if len(records) > self.size:
                 self._evict(kind, next(iter(records)))
-        elif counted and record[1] is not before[1]:
-            partition.besides += counted[record[1]] - counted[before[1]]
-        if before is None or record[0] < before[0]:
-            fresh = partition.fresh
-            fresh.append(digest)
-            if len(fresh) > _UNWATCHED:
-                partition.watch()
+        fresh = partition.fresh
+        fresh.append(digest)
+        if len(fresh) > _UNWATCHED:
+            partition.watch()
 
     def _evict(self, kind: Kind, oldest: bytes) -> None:
         record = self.delete(kind, oldest)
@@ -108,8 +109,12 @@ class MemoryStore:
 
     def transact(self, change: Callable[[Transaction, A], T], about: A) -> T:
         """Run ``change`` under the lock; see :class:`Store`."""
-        with self._lock:
+        lock = self._lock
+        lock.acquire()  # a ``with`` takes twice as long
+        try:
             return change(self, about)
+        finally:
+            lock.release()
 
     def count(self, kind: Kind) -> int:
         """Return the number of records; see :class:`Store`."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from otel_oauth.ledger._base import MEMORY_SECONDS, NO_FAMILY, NO_SPAN, LedgerBase, Sighting, SpanIds, end_flow
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
+
+from otel_oauth.ledger._base import MEMORY_SECONDS, NO_FAMILY, LedgerBase, Sighting, end_flow
 from otel_oauth.ledger._entry import (
     CHANGED_AT,
     DROPPED,
@@ -21,7 +23,9 @@ from otel_oauth.ledger._entry import (
 )
 
 if TYPE_CHECKING:
-    from otel_oauth.ledger._entry import Entry, Record, Status
+    from opentelemetry.trace import SpanContext
+
+    from otel_oauth.ledger._entry import Entry, Record
     from otel_oauth.ledger._store import Transaction
 
 
@@ -30,14 +34,19 @@ class States(LedgerBase):
 
     # States (client) ----------------------------------------------------------------------------------------
 
-    def issue_state(self, state: str, *, verifier: bool, lifetime: float = 3600.0, span: SpanIds = NO_SPAN) -> bytes:
+    def issue_state(
+        self, state: str, *, verifier: bool, lifetime: float = 3600.0, span: SpanContext = INVALID_SPAN_CONTEXT
+    ) -> bytes:
         """Remember a state that was handed out, with or without a code verifier; return its digest."""
         now = time.time()
         digest = self.digest(b"state", state)
-        until = now + lifetime
-        times, none = (0, now, until), (NO_DIGEST, NO_DIGEST, NO_DIGEST, NO_DIGEST)
-        span_ids = span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big")
-        entry = until + MEMORY_SECONDS, ISSUED, 0.0, 0, int(verifier), *times, *none, *span_ids
+        until, none = now + lifetime, NO_DIGEST
+        kept, trace, span_id = (
+            until + MEMORY_SECONDS,
+            span.trace_id.to_bytes(16, "big"),
+            span.span_id.to_bytes(8, "big"),
+        )
+        entry = kept, ISSUED, 0.0, 0, int(verifier), 0, now, until, none, none, none, none, trace, span_id
         # A flow that runs out is looked up by its state: whether it ever came back.
         self._store.transact(_issue, (digest, entry, (until, verifier, digest)))
         return digest
@@ -65,7 +74,7 @@ class States(LedgerBase):
         found = [self._get(STATE, digest) for digest in digests]
         return [entry for entry in found if entry is not None and entry.status == ISSUED and not entry.flag]
 
-    def _end_state(self, state: str | Sighting, status: Status, peer: bytes) -> bool:
+    def _end_state(self, state: str | Sighting, status: int, peer: bytes) -> bool:
         digest = self.digest(b"state", state) if isinstance(state, str) else state.digest
         return self._store.transact(_end, (digest, status, time.time(), peer))
 
@@ -82,7 +91,7 @@ def _came_back(txn: Transaction, digest: bytes) -> None:
         txn.put(STATE, digest, turned(entry, ISSUED, entry[CHANGED_AT], flag=1))
 
 
-def _end(txn: Transaction, about: tuple[bytes, Status, float, bytes]) -> bool:
+def _end(txn: Transaction, about: tuple[bytes, int, float, bytes]) -> bool:
     digest, status, now, peer = about
     entry = txn.get(STATE, digest)
     if entry is not None and entry[STATUS] == ISSUED:

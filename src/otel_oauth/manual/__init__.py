@@ -153,7 +153,7 @@ def storage(operation: str, *, telemetry: Telemetry | None = None) -> Recorded:
 
 
 def _once(telemetry: Telemetry, kind: OperationKind, case: Case | None = None, **facts: object) -> None:
-    with telemetry.operation(kind, **facts) as operation:
+    with telemetry.operation(kind, facts) as operation:
         operation.judge(case)
 
 

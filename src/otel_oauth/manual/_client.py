@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_oauth import cases, flows, judge, kinds, vocabulary
 from otel_oauth.judge import StatePresented
-from otel_oauth.ledger import Status
+from otel_oauth.ledger import OWN, Status
 from otel_oauth.manual._recorded import Recorded, Request, choice, provider_label
 from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR
 
@@ -28,12 +28,6 @@ CALLS = {
 }
 _POLLING = frozenset(("authorization_pending", "slow_down", "expired_token"))
 _API_REFUSALS = frozenset((401, 403))
-
-
-def _own(refresh_token: str) -> str:
-    # A process may be client and server of one login: what either knows of a refresh token is not the
-    # other's.
-    return f"client {refresh_token}"
 
 
 class FlowStart(Recorded):
@@ -190,17 +184,22 @@ class ProviderCall(Recorded):
         self._tell(self._tokens_received, access_token, expires_in, refresh_token)
 
     def _tokens_received(self, access_token: str, expires_in: float | None, refresh_token: str | None) -> None:
-        own = _own(refresh_token) if refresh_token else None
-        parent, rotated = self._parent, refresh_token is not None
-        ledger = self._telemetry.ledger
-        ledger.granted("", access_token, expires_in=expires_in, refresh_token=own, parent=parent, rotated=rotated)
+        self._telemetry.ledger.granted(
+            "",
+            access_token,
+            expires_in=expires_in,
+            refresh_token=refresh_token,
+            parent=self._parent,
+            rotated=refresh_token is not None,
+            space=OWN,
+        )
 
     def token_presented(self, refresh_token: str) -> None:
         """Say which refresh token goes out: one that was exchanged before is told when it is refused."""
         self._tell(self._token_presented, refresh_token)
 
     def _token_presented(self, refresh_token: str) -> None:
-        self._parent = self._telemetry.ledger.sight_refresh(_own(refresh_token))
+        self._parent = self._telemetry.ledger.sight_refresh(refresh_token, OWN)
         self._operation.facts["family"] = self._parent.grant
 
     def token_replaced(self, access_token: str, *, refresh_token: str | None = None) -> None:
@@ -210,7 +209,7 @@ class ProviderCall(Recorded):
     def _token_replaced(self, access_token: str, refresh_token: str | None) -> None:
         self._telemetry.ledger.retire(access_token)
         if refresh_token is not None:
-            self._telemetry.ledger.revoke(_own(refresh_token))
+            self._telemetry.ledger.revoke(refresh_token, OWN)
 
     def no_refresh_token(self) -> None:
         """Say that there was nothing to refresh with: no request went out, the refresh failed."""

@@ -47,7 +47,7 @@ class Recorded:
 
     def __init__(self, kind: OperationKind, telemetry: Telemetry | None, **facts: object) -> None:
         self._telemetry = get_telemetry() if telemetry is None else telemetry
-        self._operation = self._telemetry.operation(kind, **facts)
+        self._operation = self._telemetry.operation(kind, facts)
         self._on = not self._telemetry.settings.disabled
 
     def __enter__(self: S) -> S:  # noqa: PYI019 Self is not in Python 3.10

@@ -39,7 +39,8 @@ def arrived_at_flask(_call: Call) -> Arrived | None:
     request = flask_request()
     if request is None:
         return None
-    return Arrived(request.method, request.args, lambda: request.form)
+    # A plain dictionary: each name that Werkzeug's does not have costs an exception of Werkzeug's.
+    return Arrived(request.method, dict(request.args.items()), lambda: request.form)
 
 
 def arrived_at_django(call: Call) -> Arrived | None:

@@ -55,7 +55,7 @@ def callback_hook(read: Callable[[Call], Arrived | None]) -> Hook:
             return None
         adopt_integration(call)
         request = _count_http_request(call, arrived)
-        operation = call.telemetry.operation(kinds.CALLBACK, **registered_facts(call))
+        operation = call.telemetry.operation(kinds.CALLBACK, registered_facts(call))
         operation.request = framework.itself(framework.flask_request() if arrived.request is None else arrived.request)
         callback = operation.local = Callback(arrived, request)
         if not arrived.posted:
@@ -86,7 +86,7 @@ def _count_http_request(call: Call, arrived: Arrived) -> Operation | None:
             return None
     elif _seen_before(call, arrived.request):
         return None
-    request = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, endpoint="callback", method=arrived.method)
+    request = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, {"endpoint": "callback", "method": arrived.method})
     request.start()
     request.suspend()
     if arrived.request is None:
@@ -187,7 +187,7 @@ def _id_token_parsed(call: Call, _result: Any, error: BaseException | None) -> N
     if callback is not None:
         callback.judge(case)
         return
-    with call.telemetry.operation(kinds.VERDICT, case=case.name) as verdict:
+    with call.telemetry.operation(kinds.VERDICT, {"case": case.name}) as verdict:
         verdict.judge(case)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
@@ -9,15 +10,15 @@ from urllib.parse import unquote_plus
 from otel_oauth import cases, flows, judge, kinds, provider_errors, redaction, vocabulary
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Sighting
-from otel_oauth.own_tokens import forget, judge_refresh, remaining_lifetime, remember, sight, text
+from otel_oauth.own_tokens import forget, judge_refresh, remaining_lifetime, remember, text
 from otel_oauth_authlib.own_tokens import Exchange, error_code
-from otel_oauth_authlib.transport import REQUEST_HOOKS, endpoint_facts, metadata, provider_facts, session_note, settle
+from otel_oauth_authlib.transport import REQUEST_HOOKS, endpoint_operation, metadata, session_note, settle
 
 if TYPE_CHECKING:
     from otel_oauth.operation import Operation
 
 _GRANTS = {"authorization_code": kinds.CODE_EXCHANGE, "refresh_token": kinds.REFRESH}
-_RETURNED = frozenset(("code", "state"))
+_RETURNED = re.compile("&(code|state)=([^&]+)")
 
 # Initiation -----------------------------------------------------------------------------------------------------------
 
@@ -26,7 +27,7 @@ def _begin_authorization(call: Call) -> Operation | None:
     if call.around is not None and call.around.kind is kinds.AUTHORIZE:
         return None
     redaction.seen("code_verifier", text(call.argument(2, "code_verifier")))
-    return call.telemetry.operation(kinds.AUTHORIZE, **provider_facts(call, call.argument(0, "url")))
+    return endpoint_operation(call, kinds.AUTHORIZE, call.argument(0, "url"))
 
 
 def _authorization_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 (url, state)
@@ -34,8 +35,7 @@ def _authorization_created(call: Call, result: Any, error: BaseException | None)
         return
     facts = call.operation.facts
     flows.initiated(call.operation, str(result[1]), verifier=bool(call.argument(2, "code_verifier")))
-    note = session_note(call, call.instance)
-    digest = facts["state"]
+    note, digest = session_note(call, call.instance), facts["state"]
     note.state, note.initiated = digest if isinstance(digest, bytes) else None, str(facts["provider"])
 
 
@@ -56,11 +56,8 @@ def _grant_type(call: Call, response: str) -> str:
 
 def _open_exchange(call: Call, exchange: Exchange, url: object, grant_type: str) -> Operation:
     session = call.instance
-    operation = call.telemetry.operation(
-        _GRANTS.get(grant_type, kinds.TOKEN),
-        **endpoint_facts(call, url or metadata(session).get("token_endpoint")),
-        grant_type=vocabulary.grant_type(grant_type),
-    )
+    kind, url = _GRANTS.get(grant_type, kinds.TOKEN), url or metadata(session).get("token_endpoint")
+    operation = endpoint_operation(call, kind, url, grant_type)
     if redaction.installed():
         redaction.seen_parameters(call.kwargs)
         redaction.seen("client_secret", text(getattr(session, "client_secret", None)))
@@ -113,18 +110,14 @@ def code_and_state(response: str) -> dict[str, str]:
     In one pass over what Authlib takes apart and decodes as a whole.
     """
     before, _, fragment = response.partition("#")
-    found: dict[str, str] = {}
-    for pair in f"{before.partition('?')[2]}&{fragment}".split("&"):
-        name, _, value = pair.partition("=")
-        if value and name in _RETURNED:
-            found[name] = unquote_plus(value)
-    return found
+    found = _RETURNED.findall(f"&{before.partition('?')[2]}&{fragment}")
+    return {name: unquote_plus(value) if "%" in value or "+" in value else value for name, value in found}
 
 
 def _present(operation: Operation, exchange: Exchange, refresh_token: str) -> None:
     if refresh_token:
         exchange.presented = refresh_token
-        exchange.refresh = sight(operation.telemetry.ledger, refresh_token)
+        exchange.refresh = operation.telemetry.ledger.sight_own(refresh_token)
     operation.facts["remaining_lifetime"] = remaining_lifetime(exchange.before)
 
 
@@ -153,8 +146,7 @@ def _response_parsed(call: Call, result: Any, error: BaseException | None) -> No
         return
     operation.facts["error"] = error_code(error)
     if operation.facts.get("called"):
-        status = int(str(operation.facts["http_status"]))
-        code = operation.facts["error"]
+        status, code = operation.local.status, operation.facts["error"]
         operation.facts["provider_error"] = provider_errors.response_error(status, code, unread=True)
 
 
@@ -167,9 +159,11 @@ def _exchanged(call: Call, result: Any, error: BaseException | None) -> None:  #
         facts["error"] = error_code(error) if facts.get("called") else None
         if error is None:
             remember(operation, exchange, result if isinstance(result, Mapping) else {})
-    settle(operation, error, read=facts.get("error") is not None)
-    if facts.get("error") in ("authorization_pending", "slow_down"):
-        facts["outcome"] = "pending"
+    accepted = exchange.granted and exchange.status < vocabulary.CLIENT_ERROR
+    if error is not None or not accepted or "error" in facts or "provider_error" in facts:
+        settle(operation, error, read=facts.get("error") is not None)
+        if facts.get("error") in ("authorization_pending", "slow_down"):
+            facts["outcome"] = "pending"
     if operation.kind is kinds.REFRESH:
         operation.judge(judge_refresh(operation, exchange, failed=error is not None))
     elif exchange.ends_flow:
@@ -203,7 +197,7 @@ def _nothing_to_refresh_with(call: Call) -> None:
     token, url = getattr(call.instance, "token", None), metadata(call.instance).get("token_endpoint")
     if not isinstance(token, Mapping) or (token.get("refresh_token") and url):
         return
-    with call.telemetry.operation(kinds.REFRESH, **provider_facts(call, url)) as operation:
+    with endpoint_operation(call, kinds.REFRESH, url) as operation:
         operation.facts.update(status="failure", reauthorize=True, remaining_lifetime=remaining_lifetime(token))
         operation.judge(cases.REFRESH_MISSING)
 
@@ -212,7 +206,7 @@ def _nothing_to_refresh_with(call: Call) -> None:
 
 
 def _begin_revocation(call: Call) -> Operation:
-    return call.telemetry.operation(kinds.REVOKE, **provider_facts(call, call.argument(0, "url")))
+    return endpoint_operation(call, kinds.REVOKE, call.argument(0, "url"))
 
 
 def _revoked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the response
@@ -229,7 +223,7 @@ def _revoked(call: Call, _result: Any, error: BaseException | None) -> None:  # 
 
 
 def _begin_introspection(call: Call) -> Operation:
-    return call.telemetry.operation(kinds.INTROSPECT, **provider_facts(call, call.argument(0, "url")))
+    return endpoint_operation(call, kinds.INTROSPECT, call.argument(0, "url"))
 
 
 def _introspected(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the response

@@ -23,9 +23,12 @@ def flask_request() -> Any:  # noqa: ANN401 Flask's request, if there is one
     It is the request itself: each attribute that is asked of Flask's proxy costs several times what it is worth.
     """
     flask = sys.modules.get("flask")
-    if flask is None or not flask.has_request_context():
+    if flask is None:
         return None
-    return flask.request._get_current_object()  # noqa: SLF001 how Werkzeug documents it
+    try:
+        return flask.request._get_current_object()  # noqa: SLF001 how Werkzeug documents it
+    except RuntimeError:
+        return None
 
 
 def itself(request: Any) -> Any:  # noqa: ANN401 the framework's request
@@ -91,7 +94,7 @@ def notes_of(module: str) -> type[EndpointRequest]:
 # The end of the HTTP request --------------------------------------------------------------------------------
 
 
-def pending_operation(call: Call, *marks: object, endpoint: str = "callback") -> Operation | None:
+def pending_operation(call: Call, marks: tuple[object, ...] = (), endpoint: str = "callback") -> Operation | None:
     """Return the operation that this HTTP request already opened for the same endpoint of the same object.
 
     :param marks: what this call has in common with the one before: the framework's request, the grant.
@@ -111,7 +114,7 @@ def pending_operation(call: Call, *marks: object, endpoint: str = "callback") ->
     return waiting
 
 
-def defer(call: Call, operation: Operation, *marks: object) -> None:
+def defer(call: Call, operation: Operation, marks: tuple[object, ...] = ()) -> None:
     """Complete the operation when the HTTP response is there, if that can be known.
 
     An application shows the consent page and answers the authorization in one or in two HTTP requests; each
@@ -119,11 +122,12 @@ def defer(call: Call, operation: Operation, *marks: object) -> None:
 
     :param marks: what the next call of the same HTTP request would bring; none if there is no next call.
     """
+    if operation.deferred:
+        return  # Flask is going to tell
     request = flask_request()
     if request is None:
-        marks = tuple(mark for mark in marks if mark is not None)
-        operation.deferred = call.telemetry.postponed.wait(operation, *marks)
-    elif not operation.deferred:
+        operation.deferred = call.telemetry.postponed.wait(operation, *(mark for mark in marks if mark is not None))
+    else:
         operation.deferred = True
         request.environ[_ENVIRON_KEY] = (call.instance, operation)
         complete = _completion(operation)

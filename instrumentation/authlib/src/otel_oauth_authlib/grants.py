@@ -48,7 +48,7 @@ def _code_presented(call: Call) -> None:
     code = call.argument(0, "code")
     if notes is not None and isinstance(code, str):
         sighting = call.telemetry.ledger.sight_code(code)
-        notes.code = CodePresented(sighting, notes.client_id, notes.authenticated)
+        notes.code, notes.presented = CodePresented(sighting, notes.client_id, notes.authenticated), code
 
 
 def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's code object
@@ -68,44 +68,39 @@ def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applicati
     method = "none"
     if parameter(values, "code_challenge"):
         method = parameter(values, "code_challenge_method") or "plain"
-    client_id, redirect_uri = parameter(values, "client_id") or "", parameter(values, "redirect_uri") or ""
+    client_id = notes.queried_client or parameter(values, "client_id") or ""
+    redirect_uri = parameter(values, "redirect_uri") or ""
     settle.code_issued(operation, code, client_id, method=method, redirect_uri=redirect_uri)
 
 
 def _code_deleted(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
     """Count a code that goes unused: the one that is being exchanged is that exchange's matter."""
-    ledger, notes = call.telemetry.ledger, endpoint_request(call)
-    code = getattr(call.argument(0, "authorization_code"), "code", None)
-    if not isinstance(code, str):
+    code, notes = getattr(call.argument(0, "authorization_code"), "code", None), endpoint_request(call)
+    if not isinstance(code, str) or (notes is not None and notes.presented == code):
         return
-    exchanged = None if notes is None or notes.code is None else notes.code.sighting
-    if (exchanged is None or exchanged.digest != ledger.digest(b"code", code)) and ledger.discard_code(code):
-        with call.telemetry.operation(kinds.STATE_CLEANED, cleaned="manual"):
+    if call.telemetry.ledger.discard_code(code):
+        with call.telemetry.operation(kinds.STATE_CLEANED, {"cleaned": "manual"}):
             pass
 
 
 def _verifier_checked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
+    """Note how the check of PKCE ended; what it compared is asked once, when the request is settled."""
     notes = endpoint_request(call)
-    grant = call.argument(0, "grant")
-    if notes is None or notes.code is None or grant is None:
-        return
-    notes.verifier = bool(parameter(notes.form(), "code_verifier"))
-    challenge = _stored_method(notes.code, grant) != "none"
-    notes.code.pkce = _pkce_outcome(getattr(error, "error", None), error, challenge=challenge, verifier=notes.verifier)
+    if notes is not None:
+        notes.compared = "matched" if error is None else str(getattr(error, "error", None) or "unchecked")
 
 
-def _pkce_outcome(code: str | None, error: BaseException | None, *, challenge: bool, verifier: bool) -> str:
+def _pkce_outcome(compared: str, *, challenge: bool, verifier: bool) -> str:
+    """Return what the decision table calls the outcome.
+
+    :param compared: ``matched``, ``unchecked`` if it never came to an end, or Authlib's error code.
+    """
+    ended = compared in ("matched", "unchecked")
     if not verifier:
-        if error is None or code is None:
-            return "unchecked"
-        return "missing" if challenge else "required"
+        return "unchecked" if ended else "missing" if challenge else "required"
     if not challenge:
         return "downgrade"
-    if error is None:
-        return "matched"
-    if code is None:
-        return "unchecked"
-    return "mismatch" if code == "invalid_grant" else "malformed"
+    return compared if ended else "mismatch" if compared == "invalid_grant" else "malformed"
 
 
 def _stored_method(presented: CodePresented, grant: Any) -> str:  # noqa: ANN401 Authlib's grant
@@ -221,11 +216,12 @@ def settle_token_request(operation: Operation, notes: EndpointRequest, status: i
     operation.facts["grant_type"] = vocabulary.grant_type(grant_type)
     tokens = issued_tokens(notes)
     if notes.code is not None:
-        if notes.verifier is None:
-            notes.verifier = bool(parameter(notes.form(), "code_verifier"))
-        operation.facts["verifier"] = notes.verifier
+        operation.facts["verifier"] = verifier = bool(parameter(notes.form(), "code_verifier"))
+        method = _stored_method(notes.code, notes.grant)
+        if notes.compared:
+            notes.code.pkce = _pkce_outcome(notes.compared, challenge=method != "none", verifier=verifier)
         _compare_redirect(operation.telemetry.ledger, notes, notes.code, accepted=status < vocabulary.CLIENT_ERROR)
-        settle.code(operation, notes.code, tokens, status, _stored_method(notes.code, notes.grant))
+        settle.code(operation, notes.code, tokens, status, method)
     elif grant_type == "refresh_token":
         _settle_refresh(operation, notes, tokens, status)
     elif status < vocabulary.CLIENT_ERROR:

@@ -35,7 +35,7 @@ def _begin_authorization(call: Call) -> Operation | None:
     if around is not None and around.kind is kinds.AUTHORIZE:
         return None
     adopt_integration(call)
-    return call.telemetry.operation(kinds.AUTHORIZE, **registered_facts(call))
+    return call.telemetry.operation(kinds.AUTHORIZE, registered_facts(call))
 
 
 def _authorization_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's dict
@@ -54,19 +54,19 @@ def _begin_discovery(call: Call) -> Operation | None:
     url = getattr(call.instance, "_server_metadata_url", None)
     if not url or "_loaded_at" in known:
         return None
-    return call.telemetry.operation(kinds.DISCOVER, **registered_facts(call, url), discovery_method="manual")
+    return call.telemetry.operation(kinds.DISCOVER, {**registered_facts(call, url), "discovery_method": "manual"})
 
 
 def _begin_key_set(call: Call) -> Operation | None:
     known = getattr(call.instance, "server_metadata", None) or {}
     if known.get("jwks") and not call.argument(0, "force"):
         return None
-    return call.telemetry.operation(kinds.JWKS, **registered_facts(call, known.get("jwks_uri")))
+    return call.telemetry.operation(kinds.JWKS, registered_facts(call, known.get("jwks_uri")))
 
 
 def _begin_userinfo(call: Call) -> Operation:
     known = getattr(call.instance, "server_metadata", None) or {}
-    return call.telemetry.operation(kinds.USERINFO, **registered_facts(call, known.get("userinfo_endpoint")))
+    return call.telemetry.operation(kinds.USERINFO, registered_facts(call, known.get("userinfo_endpoint")))
 
 
 def _fetched(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the document

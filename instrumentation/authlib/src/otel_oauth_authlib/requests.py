@@ -26,8 +26,9 @@ class EndpointRequest:
     :ivar queried_client: the id of the client that was looked up; empty before.
     :ivar client_id: the id of the client that authenticated itself; empty before.
     :ivar authenticated: the client proved who it is by other means than its mere id.
-    :ivar code: what is known of a presented code; ``refresh`` likewise of a refresh token.
-    :ivar verifier: whether the request has a PKCE verifier; ``None`` before that was asked.
+    :ivar code: what is known of a presented code; ``presented``: the code itself.
+    :ivar refresh: what is known of a presented refresh token.
+    :ivar compared: how the check of PKCE ended: ``matched``, ``unchecked``, an error code; empty before.
     :ivar token: the token that was saved in this request.
     :ivar started: the ledger was asked whether an authorization starts with this request.
     :ivar found: a token look-up of the revocation endpoint returned one; ``expired``: its lifetime was over
@@ -47,8 +48,9 @@ class EndpointRequest:
     client_id = ""
     authenticated = False
     code: CodePresented | None = None
+    presented = ""
     refresh: RefreshPresented | None = None
-    verifier: bool | None = None
+    compared = ""
     token: Mapping[str, Any] = MappingProxyType({})
     old_credential_revoked = False
     started = False
@@ -104,8 +106,8 @@ def endpoint_request(call: Call) -> EndpointRequest | None:
 
 
 def client_known(call: Call, notes: EndpointRequest | None, client_id: object) -> None:
-    """Note a client that the application's store returned."""
-    if not isinstance(client_id, str):
+    """Note a client that the application's store returned; a request may ask for the same one twice."""
+    if not isinstance(client_id, str) or (notes is not None and notes.queried_client == client_id):
         return
     telemetry = call.telemetry
     telemetry.ledger.know_client(client_id)

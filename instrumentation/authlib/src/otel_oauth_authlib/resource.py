@@ -46,7 +46,7 @@ def _begin(call: Call) -> Operation:
         found = getattr(type(validator), "authenticate_token", None)
         reads = str(getattr(found, "__module__", "")).startswith("authlib.oauth2.")
         call.hooks.adopt(type(validator), _READING_CALLBACKS if reads else VALIDATOR_CALLBACKS)
-    operation = call.telemetry.operation(kinds.VERIFY, token_type="bearer" if "bearer" in validators else "other")
+    operation = call.telemetry.operation(kinds.VERIFY, {"token_type": "bearer" if "bearer" in validators else "other"})
     operation.facts["token_in_query"] = "access_token=" in str(getattr(call.argument(1, "request"), "uri", ""))
     return operation
 

@@ -28,10 +28,12 @@ def begin_endpoint(call: Call, endpoint: str, given: object, method: str = "POST
     if around is not None and around.server is call.instance:
         return None
     made = adopt(call)
-    operation = call.telemetry.operation(kinds.ENDPOINT, endpoint=endpoint, method=method, client_id="unknown")
+    facts: dict[str, object] = {"endpoint": endpoint, "method": method, "client_id": "unknown"}
+    operation = call.telemetry.operation(kinds.ENDPOINT, facts)
     notes = operation.local = made()
-    notes.server, notes.facts = call.instance, operation.facts
-    notes.to_learn = endpoint == "token" and redaction.installed()
+    notes.server, notes.facts = call.instance, facts
+    if endpoint == "token" and redaction.installed():
+        notes.to_learn = True
     notes.arrived(operation, given)
     return operation
 
@@ -63,9 +65,9 @@ def _token_after(call: Call, result: Any, error: BaseException | None) -> None: 
         settle_token_request(operation, notes, status)
 
 
-def _gone_on(call: Call, *marks: object, endpoint: str) -> Operation | None:
+def _gone_on(call: Call, marks: tuple[object, ...], endpoint: str) -> Operation | None:
     """Return the operation of this HTTP request that an earlier call opened; the answer's status is yet to come."""
-    operation = framework.pending_operation(call, *marks, endpoint=endpoint)
+    operation = framework.pending_operation(call, marks, endpoint)
     if operation is not None:
         operation.facts.pop("http_status", None)
     return operation
@@ -73,13 +75,13 @@ def _gone_on(call: Call, *marks: object, endpoint: str) -> Operation | None:
 
 def _authorization_begin(call: Call) -> Operation | None:
     request, grant = call.argument(0, "request"), call.argument(2, "grant")
-    going_on = _gone_on(call, request, grant, endpoint="authorization")
+    going_on = _gone_on(call, (request, grant), "authorization")
     return going_on or begin_endpoint(call, "authorization", request, "GET")
 
 
 def _consent_begin(call: Call) -> Operation | None:
     request = call.argument(0, "request")
-    going_on = _gone_on(call, request, endpoint="authorization")
+    going_on = _gone_on(call, (request,), "authorization")
     return going_on or begin_endpoint(call, "authorization", request, "GET")
 
 
@@ -99,7 +101,7 @@ def _end_or_refuse(
     error: BaseException | None,
 ) -> int:
     """Settle an OAuth error that is raised to the application as a refusal with the status of Authlib's answer."""
-    oauth_error = getattr(error, "error", None)
+    oauth_error = None if error is None else getattr(error, "error", None)
     if oauth_error is None:
         return end_endpoint(operation, result, error)
     notes.error = str(oauth_error)
@@ -108,9 +110,9 @@ def _end_or_refuse(
     return end_endpoint(operation, None, None)
 
 
-def _wait_for_response(call: Call, operation: Operation, status: int, *marks: object) -> None:
+def _wait_for_response(call: Call, operation: Operation, status: int, marks: tuple[object, ...] = ()) -> None:
     if status < vocabulary.SERVER_ERROR:
-        framework.defer(call, operation, *marks)
+        framework.defer(call, operation, marks)
     else:
         operation.deferred = False
 
@@ -128,13 +130,13 @@ def _consent_after(call: Call, result: Any, error: BaseException | None) -> None
         operation.facts["http_status"] = "200"
     number = _end_or_refuse(operation, operation.local, None, error)
     authorization.settle_authorization(operation, operation.local)
-    _wait_for_response(call, operation, number, *_marks(call.argument(0, "request"), result))
+    _wait_for_response(call, operation, number, _marks(call.argument(0, "request"), result))
 
 
 def _endpoint_begin(call: Call) -> Operation | None:
     name, request = call.argument(0, "name"), call.argument(1, "request")
     label = endpoints.label(name)
-    operation = _gone_on(call, request, endpoint=label) or begin_endpoint(call, label, request)
+    operation = _gone_on(call, (request,), label) or begin_endpoint(call, label, request)
     if operation is not None and isinstance(operation.local, EndpointRequest):
         endpoints.begin(operation, name)
     return operation
@@ -156,7 +158,7 @@ def _validation_after(call: Call, result: Any, error: BaseException | None) -> N
     if operation is None or not isinstance(operation.local, EndpointRequest):
         return
     number = _end_or_refuse(operation, operation.local, None, error)
-    _wait_for_response(call, operation, number, *_marks(call.argument(1, "request"), result))
+    _wait_for_response(call, operation, number, _marks(call.argument(1, "request"), result))
 
 
 _SERVER = "authlib.oauth2.rfc6749.authorization_server:AuthorizationServer."

@@ -14,6 +14,7 @@ from otel_oauth.flows import LIFETIME
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import current_operation
+from otel_oauth_authlib.framework import itself
 from otel_oauth_authlib.storage import storage_operation
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ def _storage(call: Call, operation: str) -> Operation | None:
     return storage_operation(call, operation)
 
 
+class _Held:
+    """A session, and the states that it held for a client before a call of the integration."""
+
+    def __init__(self, session: Mapping[str, Any], states: set[str]) -> None:
+        self.session = session
+        self.states = states
+
+
 def _prefix(call: Call) -> str:
     return f"_state_{getattr(call.instance, 'name', '')}_"
 
@@ -94,14 +103,14 @@ def _session(call: Call) -> Mapping[str, Any]:
     """Return the session, unless this version of Authlib would not touch it: that would show as ``Vary: Cookie``."""
     if getattr(call.instance, "cache", None) and not _marks_session():
         return {}
-    session = call.argument(0, "session")
+    session = itself(call.argument(0, "session"))
     return session if hasattr(session, "keys") and hasattr(session, "get") else {}
 
 
-def _pending(call: Call) -> set[str]:
+def _pending(call: Call, session: Mapping[str, Any]) -> set[str]:
     """Return the states that the session holds for this client."""
     prefix = _prefix(call)
-    return {str(key)[len(prefix) :] for key in list(_session(call).keys()) if str(key).startswith(prefix)}
+    return {str(key)[len(prefix) :] for key in list(session.keys()) if str(key).startswith(prefix)}
 
 
 def _gone(call: Call, states: set[str], reason: str) -> None:
@@ -111,7 +120,7 @@ def _gone(call: Call, states: set[str], reason: str) -> None:
         entry = ledger.sight_state(state).entry
         if ledger.drop_state(state) and entry is not None:
             cleaned = "expired" if entry.expires_at <= time.time() else reason
-            with call.telemetry.operation(kinds.STATE_CLEANED, cleaned=cleaned):
+            with call.telemetry.operation(kinds.STATE_CLEANED, {"cleaned": cleaned}):
                 pass
 
 
@@ -153,31 +162,35 @@ def _cache_lost(call: Call, lookup: StateLookup) -> bool:
 
 
 def _begin_set(call: Call) -> Operation | None:
-    call.note, call.watched = _pending(call), True
+    session = _session(call)
+    call.note, call.watched = _Held(session, _pending(call, session)), True
     return _storage(call, "set_state")
 
 
 def _stored(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
     """Count what a new login drops: Starlette's integration keeps one pending state in a session."""
-    if error is not None or not isinstance(call.note, set):
+    before = call.note
+    if error is not None or not isinstance(before, _Held):
         return
-    kept, state = _pending(call), str(call.argument(1, "state") or "")
+    kept, state = _pending(call, before.session), str(call.argument(1, "state") or "")
     if state not in kept:
         call.hooks.notes[call.instance] = _UNMARKED
-    _gone(call, call.note - kept - {state}, "server_deleted")
+    _gone(call, before.states - kept - {state}, "server_deleted")
 
 
 def _begin_clear(call: Call) -> Operation | None:
-    call.note = _pending(call)
+    session = _session(call)
+    call.note = _Held(session, _pending(call, session))
     return _storage(call, "clear_state")
 
 
 def _cleared(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
     """Count states that go unused; the one that a callback consumes is that callback's matter."""
-    if call.operation is None or error is not None or not isinstance(call.note, set):
+    before = call.note
+    if call.operation is None or error is not None or not isinstance(before, _Held):
         return
     state = str(call.argument(1, "state") or "")
-    gone = call.note - _pending(call)
+    gone = before.states - _pending(call, before.session)
     if _lookup(state) is None:
         gone.add(state)
     else:

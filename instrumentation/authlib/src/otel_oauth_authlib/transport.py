@@ -40,7 +40,7 @@ class SessionNote:
     :ivar state: the digest of the state that it handed out last.
     :ivar initiated: the label value of the provider that this state was for.
     :ivar facts: what its calls have in common, by origin and client id.
-    :ivar endpoints: the same for the endpoints that tokens come from, by URL and client id.
+    :ivar endpoints: the same for the endpoints whose URL is the same each time, by that, client id and grant type.
     """
 
     provider: str = ""
@@ -49,17 +49,19 @@ class SessionNote:
 
     def __init__(self) -> None:
         self.facts: dict[tuple[str, Any], Mapping[str, object]] = {}
-        self.endpoints: dict[tuple[str, Any], Mapping[str, object]] = {}
+        self.endpoints: dict[tuple[object, Any, str], dict[str, object]] = {}
 
 
 class RequestNote:
     """What is noted of a request that is under way.
 
     :ivar sending: the session was asked to send it.
+    :ivar status: the HTTP status of its response, 0 without one.
     :ivar refused: the exception of an operation within it, an automatic refresh: because of that it was never sent.
     """
 
     sending: bool = False
+    status: int = 0
     refused: BaseException | None = None
 
 
@@ -91,18 +93,18 @@ def provider_facts(call: Call, url: object) -> Mapping[str, object]:
     return facts
 
 
-def endpoint_facts(call: Call, url: object) -> Mapping[str, object]:
-    """Return :func:`provider_facts` of an endpoint that tokens come from, whose URL is the same each time."""
-    if not isinstance(url, str) or "://" not in url:
-        return provider_facts(call, url)
-    key = url, getattr(call.instance, "client_id", None)
-    known = session_note(call, call.instance).endpoints
-    facts = known.get(key)
+def endpoint_operation(call: Call, kind: OperationKind, url: object, grant_type: str = "") -> Operation:
+    """Return the operation of a call to an endpoint whose URL is the same each time, with :func:`provider_facts`."""
+    key = url, getattr(call.instance, "client_id", None), grant_type
+    known, lasting = session_note(call, call.instance).endpoints, isinstance(url, str)
+    facts = known.get(key) if lasting else None
     if facts is None:
-        facts = provider_facts(call, url)
-        if len(known) < _MOST_ORIGINS:
+        facts = dict(provider_facts(call, url))
+        if grant_type:
+            facts["grant_type"] = vocabulary.grant_type(grant_type)
+        if lasting and "://" in str(url) and len(known) < _MOST_ORIGINS:
             known[key] = facts
-    return facts
+    return call.telemetry.operation(kind, facts.copy())
 
 
 @lru_cache(maxsize=256)
@@ -133,9 +135,10 @@ def settle(operation: Operation, error: BaseException | None = None, *, read: bo
     facts = operation.facts
     if error is not None:
         _tell_around(operation, error)
-    if "provider_error" not in facts and facts.get("called"):
-        status, unread = int(str(facts["http_status"])), read and error is not None
-        facts["provider_error"] = provider_errors.response_error(status, facts.get("error"), unread=unread)
+    note = operation.local
+    if "called" in facts and "provider_error" not in facts and isinstance(note, RequestNote):
+        unread = read and error is not None
+        facts["provider_error"] = provider_errors.response_error(note.status, facts.get("error"), unread=unread)
     if facts.get("provider_error"):
         facts["status"] = "failure"
 
@@ -162,22 +165,25 @@ def _sends(operation: Operation, call: Call) -> bool:
 
 def _requested(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 a response of any HTTP client
     operation = call.operation or call.around
-    if operation is None or not isinstance(operation.local, RequestNote):
+    if operation is None:
+        return
+    note = operation.local
+    if not isinstance(note, RequestNote):
         return
     if error is None:
         status, failed = getattr(result, "status_code", None), None
         if status is None:
             return
-    elif error is operation.local.refused:
+    elif error is note.refused:
         return
     else:
         status = getattr(getattr(error, "response", None), "status_code", None)
         failed = provider_errors.transport_error(error)
         if status is None and failed is None and isinstance(error, Exception):
             return
-    facts = operation.facts
+    facts, note.status = operation.facts, status or 0
     facts["called"] = True
-    facts["http_status"] = str(status or 0)
+    facts["http_status"] = str(note.status)
     if failed is not None:
         facts["provider_error"] = failed
     elif operation.kind is kinds.API:
@@ -218,7 +224,7 @@ def _request_hook(*, none_is_default: bool) -> Hook:
         kind = _own_kind(call.instance, method, str(url), with_token=with_token)
         if kind is None:
             return None
-        operation = call.telemetry.operation(kind, **provider_facts(call, url), method=method)
+        operation = call.telemetry.operation(kind, {**provider_facts(call, url), "method": method})
         operation.local = note = RequestNote()
         note.sending = True
         if kind is kinds.API and with_token:

@@ -76,4 +76,5 @@ class Attempts:
 
 def _clock_of(operation: Operation) -> float:
     note = operation.local
-    return note.clock if isinstance(note, Note) else perf_counter()
+    began = note.clock if isinstance(note, Note) else None
+    return perf_counter() if began is None else began

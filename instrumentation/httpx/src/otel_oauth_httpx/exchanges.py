@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, flows, kinds, own_tokens
@@ -21,12 +20,10 @@ _LOGINS = (kinds.CALLBACK, kinds.AUTHORIZE)
 class Note(own_tokens.Exchange):
     """Notes of one request, kept on its operation and never exported.
 
-    :ivar clock: when it began, on the clock of ``perf_counter``.
+    :ivar clock: when an attempt of discovery began, on the clock of ``perf_counter``.
     """
 
-    def __init__(self, began: float | None = None) -> None:
-        super().__init__(began)
-        self.clock = perf_counter()
+    clock: float | None = None
 
 
 class WireNote(Note):
@@ -71,7 +68,7 @@ def present(operation: Operation, note: Note, recognised: Recognised) -> None:
     if operation.kind is kinds.REFRESH:
         if "refresh_token" in sent:
             note.presented = presented = sent["refresh_token"]
-            note.refresh = own_tokens.sight(ledger, presented)
+            note.refresh = ledger.sight_own(presented)
     elif operation.kind is kinds.CODE_EXCHANGE:
         note.code = ledger.digest(b"code", sent.get("code", ""))
         note.ends_flow = operation.parent is None or operation.parent.within(*_LOGINS) is None
@@ -149,7 +146,9 @@ def _initiated(operation: Operation, recognised: Recognised) -> None:
             flows.initiated(operation, login, verifier=pkce)
         return
     # A pushed authorization request (RFC 9126) begins a login; the user follows with a reference to it.
-    facts = {name: operation.facts[name] for name in ("provider", "client_id") if name in operation.facts}
-    with operation.telemetry.operation(kinds.AUTHORIZE, **facts) as authorization:
+    facts: dict[str, object] = {
+        name: operation.facts[name] for name in ("provider", "client_id") if name in operation.facts
+    }
+    with operation.telemetry.operation(kinds.AUTHORIZE, facts) as authorization:
         if login:
             flows.initiated(authorization, login, verifier=pkce)

@@ -80,14 +80,14 @@ class Login(Surrounding):
     # The two operations ---------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        operation = self._telemetry.operation(kinds.AUTHORIZE, provider=self._label())
+        operation = self._telemetry.operation(kinds.AUTHORIZE, {"provider": self._label()})
         operation.local = self
         operation.facts["initiated"] = True
         self.operation = operation.start()
 
     def _come_back(self) -> None:
         client_id = self._registered.label(self._client_id)
-        operation = self._telemetry.operation(kinds.CALLBACK, provider=self._label(), client_id=client_id)
+        operation = self._telemetry.operation(kinds.CALLBACK, {"provider": self._label(), "client_id": client_id})
         operation.local = self
         self._returned = time.time()
         self.operation = operation.start()
@@ -185,7 +185,7 @@ def _generated(_call: Call, result: Any, error: BaseException | None) -> None:  
 def _issuer_checked(call: Call, _result: Any, error: BaseException | None) -> None:  # noqa: ANN401 None
     """See that the authorization response names another issuer than the metadata (RFC 9207 section 2.4)."""
     if isinstance(error, Exception):
-        with call.telemetry.operation(kinds.VERDICT, case=cases.ISSUER_MISMATCH.name) as verdict:
+        with call.telemetry.operation(kinds.VERDICT, {"case": cases.ISSUER_MISMATCH.name}) as verdict:
             verdict.judge(cases.ISSUER_MISMATCH)
 
 

@@ -51,7 +51,7 @@ def _begin_authorization(call: Call) -> Operation | None:
     around = current_operation()
     if around is not None and around.kind is kinds.AUTHORIZE:
         return None
-    return call.telemetry.operation(kinds.AUTHORIZE, **_facts(call, call.instance))
+    return call.telemetry.operation(kinds.AUTHORIZE, _facts(call, call.instance))
 
 
 def _authorization_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the URL
@@ -76,7 +76,7 @@ def _call_hook(kind: OperationKind) -> Hook:
             return None
         call.hooks.adopt(type(call.instance), _METHODS)
         facts = _facts(call, call.instance)
-        operation = call.telemetry.operation(kind, **facts)
+        operation = call.telemetry.operation(kind, facts)
         operation.local = note = Expected()
         note.client_id = str(getattr(call.instance, "client_id", ""))
         return operation
@@ -114,10 +114,10 @@ def _begin_callback(call: Call) -> Operation:
     request, client = call.argument(0, "request"), getattr(call.instance, "client", None)
     call.hooks.adopt(type(client), _METHODS)
     method = str(getattr(request, "method", "GET"))
-    counted = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, endpoint="callback", method=method)
+    counted = call.telemetry.operation(kinds.CALLBACK_ENDPOINT, {"endpoint": "callback", "method": method})
     counted.start()
     counted.suspend()
-    operation = call.telemetry.operation(kinds.CALLBACK, **_facts(call, client))
+    operation = call.telemetry.operation(kinds.CALLBACK, _facts(call, client))
     operation.request = request
     ledger = call.telemetry.ledger
     code, verifier, state, error = (

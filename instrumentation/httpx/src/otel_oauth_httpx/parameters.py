@@ -26,7 +26,7 @@ _LONGEST_HEADER = 8192
 _BLANK = " \t\n\r"
 _LONGEST_ID = 256
 _FORM = "application/x-www-form-urlencoded"
-_AS_FORM = (b"Content-Type", _FORM.encode())
+_AS_FORM = (b"Content-Type", b"content-type", _FORM.encode())
 
 NAMES = {
     "clientId": "client_id",
@@ -147,7 +147,7 @@ class Wire:
         return found
 
     def _says_form(self) -> bool:
-        if _AS_FORM in self.headers.raw:  # as httpx writes it
+        if _AS_FORM in _listed(self.headers):  # as httpx writes it
             return True
         said = self.header(b"content-type")
         return not said or said[: len(_FORM)].lower() == _FORM
@@ -158,20 +158,32 @@ def header(headers: Any, name: bytes) -> str:  # noqa: ANN401 those of httpx or 
 
     From the bytes that came: to find one by its name, httpx decodes them all.
     """
-    length = len(name)
-    found = [value for key, value in headers.raw if len(key) == length and key.lower() == name]
+    found = [value for _, key, value in _listed(headers) if key == name]
     return b", ".join(found).decode("latin-1") if found else ""
+
+
+def _listed(headers: Any) -> list[tuple[bytes, bytes, bytes]]:  # noqa: ANN401 as above
+    """Return name, name in lower case and value of each header.
+
+    The list behind ``raw``, which copies it, is private and has been the same since 0.24; where it is missing, or
+    another one, ``raw`` is used.
+    """
+    found = getattr(headers, "_list", None)
+    if type(found) is list and found and len(found[0]) == len(_AS_FORM):
+        return found
+    return [(name, name.lower(), value) for name, value in headers.raw]
 
 
 def form(text: str) -> dict[str, str]:
     """Return the first value of each name of a urlencoded text, as ``parse_qsl`` does; nothing if it has too many."""
-    if text.count("&") >= _MOST_FIELDS:
+    fields = text.split("&", _MOST_FIELDS)
+    if len(fields) > _MOST_FIELDS:
         return {}
-    pairs = [pair.partition("=") for pair in text.split("&")]
-    if "%" in text or "+" in text:
-        pairs = [(unquote_plus(name), sign, unquote_plus(value)) for name, sign, value in pairs]
-    pairs.reverse()  # the first one of a name is put in last, and stays
-    return _standard({name: value for name, _, value in pairs if value})
+    fields.reverse()  # the first one of a name is put in last, and stays
+    if "%" not in text and "+" not in text:
+        return _standard({name: value for field in fields for name, _, value in [field.partition("=")] if value})
+    pairs = [field.partition("=") for field in fields]
+    return _standard({unquote_plus(name): unquote_plus(value) for name, _, value in pairs if value})
 
 
 def _standard(members: dict[str, Any]) -> dict[str, Any]:

@@ -106,18 +106,20 @@ def outcome(
         kind = kinds.INTROSPECT
     error = _error(status, headers, members)
     succeeded = status < 300 and error is None  # noqa: PLR2004 the success class of HTTP, after redirects
-    token = _token(members) if succeeded and kind in TOKEN_KINDS else _NO_TOKEN
-    unread = succeeded and body is not None and not _fits(recognised, kind, members, token, headers)
+    asked = kind in TOKEN_KINDS
+    token = _token(members) if succeeded and asked else _NO_TOKEN
+    fits = "access_token" in token if asked else succeeded and _fits(recognised, kind, members, headers)
+    unread = succeeded and body is not None and not fits
     facts: dict[str, object] = {"http_status": str(status)}
     if error is not None:
         facts["error"] = error
         if error in _PENDING and status < SERVER_ERROR:
             facts["outcome"] = "pending"
-    failed = response_error(status, error, unread=unread)
+    failed = response_error(status, error, unread=unread) if unread or not succeeded else None
     if failed is not None:
         facts["provider_error"], facts["status"] = failed, "failure"
     found = Outcome(kind, facts, token)
-    if kind not in TOKEN_KINDS:
+    if not asked:
         _note(found, recognised, members, succeeded=succeeded)
         if succeeded and not unread:
             found.issuers = _learn(endpoints, recognised, members)
@@ -167,9 +169,11 @@ def _error(status: int, headers: Mapping[str, str], members: Mapping[str, Any]) 
 def _token(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members of a token response (RFC 6749 section 5.1) that have the right type."""
     holder = members if members.get("access_token") else _nested(members)
-    found: dict[str, Any] = {
-        name: value for name in _TOKEN_TEXTS if (value := holder.get(name)) and isinstance(value, str)
-    }
+    found: dict[str, Any] = {}
+    for name in _TOKEN_TEXTS:
+        value = holder.get(name)
+        if value and isinstance(value, str):
+            found[name] = value
     expires_in = own_tokens.lifetime(holder.get("expires_in"))
     if expires_in is not None and expires_in <= _LONGEST_LIFETIME:
         found["expires_in"] = expires_in
@@ -187,12 +191,9 @@ def _fits(
     recognised: Recognised,
     kind: OperationKind,
     members: Mapping[str, Any],
-    token: Mapping[str, Any],
     headers: Mapping[str, str],
 ) -> bool:
-    """Tell whether a successful response is one of its kind."""
-    if kind in TOKEN_KINDS:
-        return "access_token" in token
+    """Tell whether a successful response is one of its kind, which has no token."""
     deleted = recognised.manages and recognised.method == "DELETE"
     signed = "jwt" in header(headers, b"content-type").lower()  # RFC 9701, OpenID Connect Core 5.3.2
     if not recognised.standard or kind is kinds.REVOKE or deleted or signed:

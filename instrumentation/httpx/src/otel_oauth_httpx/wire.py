@@ -8,7 +8,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
 
 from otel_oauth import kinds, provider_errors
 from otel_oauth.operation import Operation, current_operation
@@ -32,6 +33,9 @@ HOP = "otel_oauth_hop"
 """Where a redirected request carries what its first hop was, in the extensions that httpx copies from hop to hop."""
 _REDIRECTS = range(300, 400)
 _MOST_ORIGINS = 256
+with suppress_instrumentation():
+    _SUPPRESSING = frozenset(get_current())
+"""What of a context may suppress: hardly any has it, and without it there is nothing to ask."""
 
 
 class Wire:
@@ -54,17 +58,12 @@ class Wire:
 
         :param closely: the request may be OAuth; if not, it can only be part of something that is.
         """
-        return self.telemetry.guard.run("hook", self._begin if closely else self._begin_within, request, reading)
+        return self.telemetry.guard.run("hook", self._begun, request, reading, closely)
 
-    def _begin(self, request: Any, reading: Reading) -> Sent | None:  # noqa: ANN401 as above
-        return self._begun(request, reading, recognise(self.endpoints, request))
-
-    def _begin_within(self, request: Any, reading: Reading) -> Sent | None:  # noqa: ANN401 as above
-        return self._begun(request, reading, None)
-
-    def _begun(self, request: Any, reading: Reading, recognised: Recognised | None) -> Sent | None:  # noqa: ANN401 as above
-        if not self.hooks.active or not is_instrumentation_enabled():
+    def _begun(self, request: Any, reading: Reading, closely: bool) -> Sent | None:  # noqa: ANN401, FBT001 as above; the guard hands it on
+        if not self._records():
             return None
+        recognised = recognise(self.endpoints, request) if closely else None
         hop = request.extensions.get(HOP)
         if hop is not None and isinstance(hop, Sent) and hop.wire is self:
             return hop.goes_on(request)
@@ -78,11 +77,17 @@ class Wire:
             return None
         if recognised.kind is kinds.AUTHORIZE and known_login(self.telemetry.ledger, recognised):
             return None
-        operation = self.telemetry.operation(recognised.kind, **self._facts(recognised))
+        operation = self.telemetry.operation(recognised.kind, self._facts(recognised))
         operation.start()
         presents = operation.local = WireNote()
+        if recognised.kind is kinds.DISCOVER:
+            presents.clock = perf_counter()
         present(operation, presents, recognised)
         return Sent(self, operation, recognised, request, reading)
+
+    def _records(self) -> bool:
+        """Tell whether anything is to be recorded here: attached, and not within a block that suppresses it."""
+        return self.hooks.active and (_SUPPRESSING.isdisjoint(get_current()) or is_instrumentation_enabled())
 
     def _expected(
         self,
@@ -101,7 +106,7 @@ class Wire:
         return Sent(self, around, recognised, request, reading, owned=False)
 
     def _facts(self, recognised: Recognised) -> dict[str, object]:
-        provider, host = self._origin(recognised.origin)
+        provider, host = self._origins.get(recognised.origin) or self._named(recognised.origin)
         facts: dict[str, object] = {"provider": provider, "server_address": host}
         if recognised.client_id:
             facts["client_id"] = self.registered.label(recognised.client_id)
@@ -111,14 +116,12 @@ class Wire:
             facts["registration"] = True
         return facts
 
-    def _origin(self, origin: str) -> tuple[str, str | None]:
+    def _named(self, origin: str) -> tuple[str, str | None]:
         """Return the label value of the provider at an origin, and the host: both stay what they are."""
-        found = self._origins.get(origin)
-        if found is None:
-            name = provider_name(origin, self.telemetry.settings.providers) or None
-            found = self.telemetry.provider(name), _host(origin)
-            if found[0] == name and len(self._origins) < _MOST_ORIGINS:  # beyond the cap each one counts as such
-                self._origins[origin] = found
+        name = provider_name(origin, self.telemetry.settings.providers) or None
+        found = self.telemetry.provider(name), _host(origin)
+        if found[0] == name and len(self._origins) < _MOST_ORIGINS:  # beyond the cap each one counts as such
+            self._origins[origin] = found
         return found
 
     def refused(self, request: Any, response: Any, began: float, *, closely: bool) -> None:  # noqa: ANN401 as above
@@ -130,13 +133,13 @@ class Wire:
             self.telemetry.guard.run("hook", self._refused, request, response, began)
 
     def _refused(self, request: Any, response: Any, began: float) -> None:  # noqa: ANN401 as above
-        if not self.hooks.active or not is_instrumentation_enabled():
+        if not self._records():
             return
         recognised = refused(self.endpoints, request, response.status_code, response.headers)
         around = current_operation()
         if recognised is None or (around is not None and _is_its_call(around, recognised)):
             return
-        operation = self.telemetry.operation(recognised.kind, **self._facts(recognised))
+        operation = self.telemetry.operation(recognised.kind, self._facts(recognised))
         operation.ago = perf_counter() - began
         operation.start()
         operation.facts["called"] = True
@@ -226,8 +229,12 @@ class Sent:
             return
         body = bodies.buffered(response)
         if body is not None:
-            self._ended(status, headers, body, None)
-            return
+            self._settled(self._read(status, headers, body), None)
+        else:
+            self._observe(response, status, headers)
+
+    def _observe(self, response: Any, status: int, headers: Mapping[str, str]) -> None:  # noqa: ANN401 as above
+        """Wait for the application to read or close the response."""
 
         def ended(body: bytes | None, error: BaseException | None) -> None:
             self.wire.telemetry.guard.run("hook", self._ended, status, headers, body, error)

@@ -14,7 +14,7 @@ from otel_oauth_httpx import classify as module
 from otel_oauth_httpx.challenges import oauth_challenge
 from otel_oauth_httpx.classify import refused
 from otel_oauth_httpx.endpoints import Endpoints
-from otel_oauth_httpx.parameters import Wire
+from otel_oauth_httpx.parameters import Wire, form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +87,24 @@ def test_without_the_private_tuple_the_public_face_of_a_url_does(method: str, ur
     assert (found and found.kind) is kind
 
 
+class Headers:
+    """Headers as a later httpx might make them: their public face alone, and a list of another form."""
+
+    def __init__(self, headers: httpx.Headers) -> None:
+        self.raw = headers.raw
+        self._list = headers.raw
+
+
+@pytest.mark.parametrize(("said", "kind"), [("application/x-www-form-urlencoded", kinds.REFRESH), ("text/plain", None)])
+def test_without_the_private_list_the_public_face_of_headers_does(said: str, kind: Any) -> None:
+    request: Any = httpx.Request("POST", "https://as.example.org/token", data=GRANT, headers={"Content-Type": said})
+    usual = classifier(Endpoints())(request)
+    request.headers = Headers(request.headers)
+    found = classifier(Endpoints())(request)
+    assert found == usual
+    assert (found and found.kind) is kind
+
+
 def test_a_body_of_another_type_is_none() -> None:
     for content in ("grant_type=refresh_token", 7, None, bytearray(b"grant_type=password"), ["x"]):
         request = httpx.Request("POST", "https://as.example.org/token", content=b"x")
@@ -130,6 +148,7 @@ def test_the_first_of_two_values_counts() -> None:
     found = classifier(Endpoints())(httpx.Request("POST", "https://as.example.org/token", content=body))
     assert found is not None
     assert (found.client_id, found.parameters["refresh_token"]) == ("a", "first")
+    assert form("scope=first&%73cope=second&scope=+&%3D=&&=&state") == {"scope": "first"}
 
 
 @pytest.mark.parametrize(
