@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lmdb
 import pytest
 
 from otel_oauth.ledger import Kind, Ledger, StoreError, private_directory, sweep
@@ -234,11 +235,14 @@ def test_the_ledger_survives_a_restart(path: Any) -> None:
 
 
 def test_records_of_another_layout_are_forgotten_without_a_word(path: Any, caplog: pytest.LogCaptureFixture) -> None:
-    first = HostStore(path)
-    other = first._env.open_db(b"CODE")
-    with first._env.begin(write=True) as txn:
-        txn.put(b"d" * 16, b"of another layout", db=other)
-    first.close()
+    path.mkdir(mode=0o700)
+    with lmdb.open(str(path), max_dbs=100) as first:
+        for layout in (b"", b" 0", b" 1"):
+            for kind in Kind:
+                other = first.open_db(kind.name.encode() + layout)
+                with first.begin(write=True) as txn:
+                    txn.put(b"d" * 16, b"of another layout", db=other)
+                    txn.put(kind.name.encode() + b" count" + layout, b"8 bytes!")
     ledger = Ledger(HostStore(path))
     ledger.issue_code("code", "client")
     assert (ledger.shared, ledger.count(Kind.CODE)) == (1, 1)

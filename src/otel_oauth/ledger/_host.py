@@ -37,11 +37,15 @@ _NUMBER = Struct(">q")
 _LAYOUT = b" 2"
 """Stands behind the name of each table: tables of another layout are emptied, and no process stumbles over them."""
 
-_COUNT = b" count" + _LAYOUT
+_COUNTED = b" count"
+_COUNT = _COUNTED + _LAYOUT
 _BESIDES = {besides for besides, _ in COUNTED.values()}
 _PREFIX = [bytes([kind]) for kind in Kind]
 _FOREVER = b"\xff" * 8
 _MAP_SIZE = 512 * 1024 * 1024
+_MOST_TABLES = 10 * (len(Kind) + 1)
+"""Those of ten layouts."""
+
 _FILES = ("data.mdb", "lock.mdb", "key")
 _KEY_BYTES = 32
 
@@ -105,7 +109,7 @@ class HostStore:
             self._env = lmdb.open(
                 os.fspath(self._path),
                 map_size=_MAP_SIZE,
-                max_dbs=2 * (len(Kind) + 1),
+                max_dbs=_MOST_TABLES,
                 max_readers=1024,
                 mode=0o600,
                 metasync=False,
@@ -126,7 +130,8 @@ class HostStore:
     def _empty_other_layouts(self) -> None:
         with self._env.begin() as txn, txn.cursor() as cursor:
             names = [bytes(name) for name in cursor.iternext(values=False)]
-        others = [name for name in names if not name.endswith(_LAYOUT)]
+        # Beside the tables stand the counts of their records, which nobody reads.
+        others = [name for name in names if not name.endswith(_LAYOUT) and _COUNTED not in name]
         tables = [self._env.open_db(name) for name in others]
         if tables:
             with self._env.begin(write=True) as txn:
