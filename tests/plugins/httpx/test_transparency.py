@@ -286,6 +286,7 @@ def test_the_application_sees_the_same_in_the_same_order(plan: Plan, recording: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # some eleven seconds alone, a minute beside other work
 @settings(max_examples=1500, deadline=None, suppress_health_check=CHECKS)
 @given(plan=PLANS)
 def test_the_application_sees_the_same_in_the_same_order_over_many(plan: Plan, recording: Capture) -> None:
