@@ -187,10 +187,9 @@ def _caller(hook: Hook, hooks: HookSet) -> Callable[[tuple[Any, ...], dict[str, 
 
     def called(given: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         around = innermost()
-        if (around is None or around.ended) and (around := current_operation()) is None:
-            passes = _suppressed()
-        else:
-            passes = around.kind is outside
+        if around is not None and around.ended:
+            around = current_operation()
+        passes = _suppressed() if around is None else around.kind is outside
         if passes or not given or not hooks.active:
             return None
         call = Call()

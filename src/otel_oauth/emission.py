@@ -128,7 +128,6 @@ class Emission:
     :param guard: stops and counts what goes wrong on the way.
     :param dropped: called with the reason for each event that does not leave though somebody listens:
         ``rate_limited``, ``sampled``, ``queue_full``, ``unwritten``.
-    :ivar leaving: the events that may leave at all: those of the configured levels.
     """
 
     def __init__(

@@ -50,9 +50,9 @@ def time_flow(operation: Operation, entry: Entry | None, returned: float, starte
         return
     facts, now = operation.facts, time.time()
     facts["flow_timed"] = True
-    facts["flow_seconds"] = now - began if now > began else 0.0
-    facts["user_seconds"] = returned - began if returned > began else 0.0
-    facts["machine_seconds"] = now - returned if now > returned else 0.0
+    facts["flow_seconds"] = max(0.0, now - began)
+    facts["user_seconds"] = max(0.0, returned - began)
+    facts["machine_seconds"] = max(0.0, now - returned)
 
 
 def end(operation: Operation, exchange: Exchange) -> None:

@@ -134,6 +134,7 @@ class LedgerBase:
         digest = hashed.digest()
         if SEEN.active and space in _SECRETS:
             SEEN.key = key
+            # Redaction knows a client's own token by the digest that it has as anybody's.
             SEEN.learn(_SECRETS[space], value, None if space == OWN else digest)
         return digest
 

@@ -96,13 +96,13 @@ def provider_facts(call: Call, url: object) -> Mapping[str, object]:
 def endpoint_operation(call: Call, kind: OperationKind, url: object, grant_type: str = "") -> Operation:
     """Return the operation of a call to an endpoint whose URL is the same each time, with :func:`provider_facts`."""
     key = url, getattr(call.instance, "client_id", None), grant_type
-    known, lasting = session_note(call, call.instance).endpoints, isinstance(url, str)
+    known, lasting = session_note(call, call.instance).endpoints, isinstance(url, str) and "://" in url
     facts = known.get(key) if lasting else None
     if facts is None:
         facts = dict(provider_facts(call, url))
         if grant_type:
             facts["grant_type"] = vocabulary.grant_type(grant_type)
-        if lasting and "://" in str(url) and len(known) < _MOST_ORIGINS:
+        if lasting and len(known) < _MOST_ORIGINS:
             known[key] = facts
     return call.telemetry.operation(kind, facts.copy())
 
