@@ -50,6 +50,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "/otel_oauth_authlib/",
         "/otel_oauth_httpx/",
         "/otel_oauth/hooks.py",
+        "/otel_oauth/_calls.py",
         "/otel_oauth/_hooked.py",
         "/otel_oauth/step.py",
         "/otel_oauth/_entered.py",

@@ -8,7 +8,6 @@ wrapper of wrapt, which binds and looks like it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
 from copy import deepcopy
 from functools import partial, reduce, wraps
 from importlib import import_module
@@ -17,104 +16,20 @@ from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from opentelemetry import context as otel_context
 
+from otel_oauth._calls import seen
 from otel_oauth._entered import MANAGERS, observe_entry
-from otel_oauth.operation import Operation, current_operation, innermost, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from otel_oauth._calls import Call, Hook, Left
     from otel_oauth.hooks import HookSet
-    from otel_oauth.kinds import OperationKind
-    from otel_oauth.telemetry import Telemetry
-
-_SUPPRESSED = ("suppress_instrumentation", otel_context._SUPPRESS_INSTRUMENTATION_KEY)  # noqa: SLF001 the key that exporters set
-
-
-def _suppressed() -> bool:
-    context = otel_context.get_current()
-    return bool(context.get(_SUPPRESSED[0]) or context.get(_SUPPRESSED[1]))
-
 
 _GOING_ON = MANAGERS | {CoroutineType}
 """The types of results whose call is not over yet."""
 
 _GENERATORS = CO_GENERATOR | CO_ASYNC_GENERATOR
-
-
-class Call:
-    """One call of a hooked callable, as a plugin sees it; made for each one, so without an ``__init__``.
-
-    :ivar hooks: the hook set that the hook belongs to, to adopt further classes.
-    :ivar telemetry: what that records into.
-    :ivar around: the operation that was under way when the call began, or ``None``.
-    :ivar instance: the object it was called on (the class for a class method), ``None`` for a function.
-    :ivar given: the same, and its arguments by position.
-    :ivar kwargs: its arguments by name.
-    :ivar operation: the operation that ``begin`` returned, or ``None``.
-    :ivar watched: set by a ``begin`` that returns ``None`` but wants to see how the call ends: it is part of
-        an operation around it.
-    :ivar note: whatever ``begin`` keeps for ``after``.
-    """
-
-    hooks: HookSet
-    telemetry: Telemetry
-    around: Operation | None
-    instance: Any
-    given: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    operation: Operation | None = None
-    watched = False
-    note: object = None
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Its arguments by position, ``self`` not counted."""
-        return self.given[1:]
-
-    def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401 the library's
-        """Return an argument by position (``self`` not counted) or name."""
-        given = self.given
-        return given[position + 1] if len(given) > position + 1 else self.kwargs.get(name, default)
-
-    def within(self, kind: OperationKind) -> Operation | None:
-        """Return the innermost operation of ``kind`` around this call that is still under way, or ``None``."""
-        around = self.around
-        if around is not None and around.kind is kind and not around.ended:
-            return around  # nearly always
-        return nearest(around, kind)
-
-
-Begin = Callable[[Call], "Operation | None"]
-After = Callable[[Call, Any, "BaseException | None"], None]
-Drive = Callable[[Call, AsyncGenerator[Any, Any]], AsyncGenerator[Any, Any]]
-
-
-class Hook:
-    """One hooked callable.
-
-    :param begin: returns the operation of this call, or ``None`` to let the call pass unobserved; without a
-        ``begin`` the call has no operation of its own and is only watched.
-    :param after: gets the result, or ``None`` and the exception, before the operation ends.
-    :param outside: a call within an operation of this kind passes unobserved.
-    :param optional: not every supported version of the library has it, so nothing is missing where it is absent.
-    :param drive: for a function that returns an asynchronous generator, instead of the others: an asynchronous
-        generator function that drives it, and yields, receives and raises the same. It guards what it does besides.
-    """
-
-    def __init__(
-        self,
-        begin: Begin | None = None,
-        after: After | None = None,
-        *,
-        outside: OperationKind | None = None,
-        optional: bool = False,
-        drive: Drive | None = None,
-    ) -> None:
-        self.begin = begin
-        self.after = after
-        self.outside = outside
-        self.optional = optional
-        self.drive = drive
 
 
 def in_place_of(original: Any, hook: Hook, hooks: HookSet, *, method: bool) -> Any:  # noqa: ANN401 the library's
@@ -128,7 +43,7 @@ def in_place_of(original: Any, hook: Hook, hooks: HookSet, *, method: bool) -> A
 
 def _wrapper(hook: Hook, hooks: HookSet) -> Callable[..., Any]:
     """Return what wrapt calls; ``wrapped`` is bound already."""
-    called, drive = _caller(hook, hooks), hook.drive
+    (called, _), drive = seen(hook, hooks), hook.drive
 
     def wrapper(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 the library's
         if drive is None:
@@ -141,7 +56,7 @@ def _wrapper(hook: Hook, hooks: HookSet) -> Callable[..., Any]:
 
 def _function(original: Callable[..., Any], hook: Hook, hooks: HookSet, first: tuple[Any, ...]) -> Callable[..., Any]:
     """Return a function that calls the original and sees the call; ``first`` goes before its arguments."""
-    called, after = _caller(hook, hooks), hook.after
+    called, left = seen(hook, hooks)
 
     def hooked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 the library's
         call = called(first + args, kwargs)
@@ -150,11 +65,11 @@ def _function(original: Callable[..., Any], hook: Hook, hooks: HookSet, first: t
         try:
             result = original(*args, **kwargs)
         except BaseException as error:
-            _leave(call, after, None, error)
+            left(call, None, error)
             raise
         if type(result) in _GOING_ON:
-            return _going_on(call, after, result)
-        _leave(call, after, result, None)
+            return _going_on(call, left, result)
+        left(call, result, None)
         return result
 
     return hooked
@@ -164,7 +79,7 @@ def _coroutine_function(
     original: Callable[..., Any], hook: Hook, hooks: HookSet, first: tuple[Any, ...]
 ) -> Callable[..., Any]:
     """Return a coroutine function that does the same in the place of one, as which it must be seen."""
-    called, after = _caller(hook, hooks), hook.after
+    called, left = seen(hook, hooks)
 
     async def hooked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 the library's
         call = called(first + args, kwargs)
@@ -173,79 +88,37 @@ def _coroutine_function(
         try:
             result = await original(*args, **kwargs)
         except BaseException as error:
-            _leave(call, after, None, error)
+            left(call, None, error)
             raise
-        _leave(call, after, result, None)
+        left(call, result, None)
         return result
 
     return hooked
 
 
-def _caller(hook: Hook, hooks: HookSet) -> Callable[[tuple[Any, ...], dict[str, Any]], Call | None]:
-    """Return what begins to observe a call, or gives ``None`` if it is to pass unobserved."""
-    begin, outside = hook.begin, hook.outside
-
-    def called(given: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        around = innermost()
-        if around is not None and around.ended:
-            around = current_operation()
-        passes = _suppressed() if around is None else around.kind is outside
-        if passes or not given or not hooks.active:
-            return None
-        call = Call()
-        call.hooks, call.telemetry, call.around = hooks, hooks.telemetry, around
-        call.instance, call.given, call.kwargs = given[0], given, kwargs
-        if begin is None:
-            return call
-        try:
-            operation = call.operation = begin(call)
-            if operation is not None:
-                operation.start()
-            elif not call.watched:
-                return None
-        except Exception as error:  # noqa: BLE001 what Guard.run does, without the calls: each hook comes by here
-            hooks.telemetry.guard.stopped("hook", error)
-            return None
-        return call
-
-    return called
-
-
-def _going_on(call: Call, after: After | None, result: Any) -> Any:  # noqa: ANN401 the library's
+def _going_on(call: Call, left: Left, result: Any) -> Any:  # noqa: ANN401 the library's
     operation = call.operation
     if operation is not None:
         operation.suspend()
     if type(result) is CoroutineType:
-        return _awaited(call, after, result)
+        return _awaited(call, left, result)
     if operation is None:
-        _leave(call, after, result, None)
+        left(call, result, None)
     else:
-        observe_entry(result, operation.resume, partial(_leave, call, after))
+        observe_entry(result, operation.resume, partial(left, call))
     return result
 
 
-async def _awaited(call: Call, after: After | None, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
+async def _awaited(call: Call, left: Left, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
     if call.operation is not None:
         call.operation.resume()
     try:
         result = await coroutine
     except BaseException as error:
-        _leave(call, after, None, error)
+        left(call, None, error)
         raise
-    _leave(call, after, result, None)
+    left(call, result, None)
     return result
-
-
-def _leave(call: Call, after: After | None, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 the library's
-    try:
-        try:
-            if after is not None:
-                after(call, result, error)
-        finally:
-            if call.operation is not None:
-                call.operation.end(error)
-    except Exception as ours:  # noqa: BLE001 as above
-        call.telemetry.guard.stopped("hook", ours)
 
 
 def _named(module: str, path: str) -> Any:  # noqa: ANN401 whatever has that name

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from otel_oauth._hooked import Call, Hook, in_place_of
+from otel_oauth._calls import Call, Hook, StoreHook
+from otel_oauth._hooked import in_place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from otel_oauth.telemetry import Telemetry
 
-__all__ = ["Call", "Hook", "HookSet"]
+__all__ = ["Call", "Hook", "HookSet", "StoreHook"]
 
 _log = logging.getLogger("otel_oauth")
 

@@ -43,7 +43,7 @@ leave = _current.reset
 innermost = _current.get
 """Return the innermost operation of this context, be it one that has just ended, or ``None``; no frame of ours."""
 
-_SAMPLED = TraceFlags.SAMPLED
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _SERVER = SpanKind.SERVER
 _SPAN_KINDS = {"client": SpanKind.CLIENT, "server": _SERVER, "local": SpanKind.INTERNAL}
 
@@ -249,8 +249,8 @@ class Operation:
         if entry is None or not self.span.is_recording():
             return
         trace_id, span_id = int.from_bytes(entry.trace_id, "big"), int.from_bytes(entry.span_id, "big")
-        if trace_id and span_id:
-            origin = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        origin = SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED)
+        if origin.is_valid:
             self.span.add_link(origin)
 
     # Recording ----------------------------------------------------------------------------------------------

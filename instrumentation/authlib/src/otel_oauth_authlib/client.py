@@ -82,7 +82,7 @@ def _begin_fetch(call: Call) -> Operation:
         operation.kind = kinds.CODE_EXCHANGE
     if operation.kind is kinds.REFRESH:
         _present(operation, exchange, text(call.kwargs.get("refresh_token")))
-    elif operation.kind is kinds.CODE_EXCHANGE and call.within(kinds.CALLBACK) is None:
+    elif operation.kind is kinds.CODE_EXCHANGE and call.enclosing(kinds.CALLBACK) is None:
         _note_flow(call, exchange, response)
     return operation
 

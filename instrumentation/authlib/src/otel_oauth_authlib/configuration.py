@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from otel_oauth import kinds
-from otel_oauth.hooks import Call, Hook
+from otel_oauth.hooks import Call, Hook, StoreHook
 from otel_oauth_authlib.requests import EndpointRequest, client_known, endpoint_request, id_of
-from otel_oauth_authlib.storage import storage_hook
 
 
 def _token_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's token object
@@ -30,7 +29,7 @@ def _permission_asked(call: Call) -> None:
 
 
 def _token_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     if operation is not None:
         operation.facts["revoked_for_security"] = True
 
@@ -42,12 +41,12 @@ def _client_deleted(call: Call, _result: Any) -> None:  # noqa: ANN401 the appli
 
 
 CONFIGURATION_CALLBACKS: dict[str, Hook] = {
-    "authenticate_token": storage_hook("query_token", after=_token_queried),
-    "authenticate_client": storage_hook("query_client", after=_client_queried),
+    "authenticate_token": StoreHook("query_token", stored=_token_queried),
+    "authenticate_client": StoreHook("query_client", stored=_client_queried),
     "check_permission": Hook(begin=_permission_asked),
-    "revoke_access_token": storage_hook("revoke_token", after=_token_revoked),
-    "update_client": storage_hook("update_client"),
-    "delete_client": storage_hook("delete_client", after=_client_deleted),
+    "revoke_access_token": StoreHook("revoke_token", stored=_token_revoked),
+    "update_client": StoreHook("update_client"),
+    "delete_client": StoreHook("delete_client", stored=_client_deleted),
 }
 """The callbacks of the endpoint, which all are the application's."""
 

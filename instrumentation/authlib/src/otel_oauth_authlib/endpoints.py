@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, kinds
 from otel_oauth.catalogue import ENDPOINTS, OTHER
-from otel_oauth.hooks import Call, Hook
+from otel_oauth.hooks import Call, Hook, StoreHook
 from otel_oauth.vocabulary import CLIENT_ERROR
 from otel_oauth_authlib import configuration
 from otel_oauth_authlib.configuration import CONFIGURATION_CALLBACKS
 from otel_oauth_authlib.requests import EndpointRequest, endpoint_request, parameter
-from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +33,7 @@ def _token_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applica
 
 
 def _token_about_to_be_revoked(call: Call) -> None:
-    operation, notes = call.within(kinds.ENDPOINT), endpoint_request(call)
+    operation, notes = call.enclosing(kinds.ENDPOINT), endpoint_request(call)
     if operation is None or notes is None or operation.facts.get("endpoint") != "revocation":
         return
     notes.revoking = True
@@ -45,7 +44,7 @@ def _token_about_to_be_revoked(call: Call) -> None:
 
 
 def _token_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
-    operation, notes = call.within(kinds.ENDPOINT), endpoint_request(call)
+    operation, notes = call.enclosing(kinds.ENDPOINT), endpoint_request(call)
     if operation is None or notes is None or notes.revoked_before:
         return
     if operation.facts.get("endpoint") == "revocation":
@@ -53,7 +52,7 @@ def _token_revoked(call: Call, _result: Any) -> None:  # noqa: ANN401 the applic
 
 
 def _client_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's client object
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     info: Mapping[str, Any] = call.argument(0, "client_info") or {}
     metadata: Mapping[str, Any] = call.argument(1, "client_metadata") or {}
     client_id = info.get("client_id")
@@ -66,16 +65,16 @@ def _client_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the applica
 
 
 def _payload_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     if operation is not None and error is None and isinstance(result, dict):
         operation.facts["active"] = bool(result.get("active"))
 
 
 ENDPOINT_CALLBACKS: dict[str, Hook] = {
-    "query_token": storage_hook("query_token", after=_token_queried),
-    "revoke_token": storage_hook("revoke_token", before=_token_about_to_be_revoked, after=_token_revoked),
-    "save_client": storage_hook("save_client", after=_client_saved),
-    "save_device_credential": storage_hook("save_device_code"),
+    "query_token": StoreHook("query_token", stored=_token_queried),
+    "revoke_token": StoreHook("revoke_token", before=_token_about_to_be_revoked, stored=_token_revoked),
+    "save_client": StoreHook("save_client", stored=_client_saved),
+    "save_device_credential": StoreHook("save_device_code"),
     "create_introspection_payload": Hook(after=_payload_created),
 }
 """The callbacks of endpoint classes, hooked where the application defines them."""

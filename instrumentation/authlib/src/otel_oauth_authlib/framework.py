@@ -55,6 +55,10 @@ class FlaskEndpointRequest(EndpointRequest):
         values: Mapping[str, Any] = self.request.values
         return values
 
+    def posted(self, name: str) -> str | None:
+        """Return a parameter of the form: its first value, as ``get`` does with three times the calls."""
+        return next(iter(self.request.form.getlist(name)), None)
+
     def authorization(self) -> object:
         """Return the header ``Authorization``."""
         return self.request.environ.get("HTTP_AUTHORIZATION")

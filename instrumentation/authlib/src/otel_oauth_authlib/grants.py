@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import cases, judge, kinds, settle, vocabulary
-from otel_oauth.hooks import Call, Hook
+from otel_oauth.hooks import Call, Hook, StoreHook
 from otel_oauth.judge import CodePresented, RefreshPresented
 from otel_oauth.ledger import Kind, Status
 from otel_oauth.settle import IssuedTokens
@@ -16,7 +16,6 @@ from otel_oauth_authlib.requests import (
     id_of,
     parameter,
 )
-from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
     from otel_oauth.ledger import Ledger
@@ -60,7 +59,7 @@ def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the applicat
 
 def _code_saved(call: Call, _result: Any) -> None:  # noqa: ANN401 the application's
     code, request = call.argument(0, "code"), call.argument(1, "request")
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     if operation is None or not isinstance(code, str):
         return
     notes = operation.local if isinstance(operation.local, EndpointRequest) else EndpointRequest()
@@ -166,35 +165,35 @@ def _issuer_resolved(call: Call, result: Any) -> None:  # noqa: ANN401 the appli
 
 
 def _jti_checked(call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     if operation is not None and not result:
         operation.judge(cases.ASSERTION_REPLAYED)
 
 
 def _nonce_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's answer
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     if operation is not None and result:
         operation.judge(cases.NONCE_REPLAYED)
 
 
-_NONCE_HOOK = storage_hook("query_nonce", after=_nonce_queried)
+_NONCE_HOOK = StoreHook("query_nonce", stored=_nonce_queried)
 
 GRANT_CALLBACKS: dict[str, Hook] = {
-    "query_authorization_code": storage_hook("query_code", before=_code_presented, after=_code_queried),
-    "save_authorization_code": storage_hook("save_code", after=_code_saved),
-    "delete_authorization_code": storage_hook("delete_code", after=_code_deleted),
-    "authenticate_refresh_token": storage_hook("query_token", before=_refresh_presented, after=_refresh_queried),
-    "revoke_old_credential": storage_hook("revoke_token", after=_old_credential_revoked),
-    "authenticate_user": storage_hook("query_user"),
-    "query_device_credential": storage_hook("query_device_code", after=_device_code_queried),
-    "query_user_grant": storage_hook("query_user"),
-    "resolve_issuer_client": storage_hook("query_client", after=_issuer_resolved),
-    "check_jti": storage_hook("query_jti", after=_jti_checked),
+    "query_authorization_code": StoreHook("query_code", before=_code_presented, stored=_code_queried),
+    "save_authorization_code": StoreHook("save_code", stored=_code_saved),
+    "delete_authorization_code": StoreHook("delete_code", stored=_code_deleted),
+    "authenticate_refresh_token": StoreHook("query_token", before=_refresh_presented, stored=_refresh_queried),
+    "revoke_old_credential": StoreHook("revoke_token", stored=_old_credential_revoked),
+    "authenticate_user": StoreHook("query_user"),
+    "query_device_credential": StoreHook("query_device_code", stored=_device_code_queried),
+    "query_user_grant": StoreHook("query_user"),
+    "resolve_issuer_client": StoreHook("query_client", stored=_issuer_resolved),
+    "check_jti": StoreHook("query_jti", stored=_jti_checked),
     "exists_nonce": _NONCE_HOOK,
 }
 """The callbacks of grant classes, hooked where the application defines them."""
 
-OWN_GRANT_CALLBACKS: dict[str, Hook] = {"save_token": storage_hook("save_token", after=token_saved)}
+OWN_GRANT_CALLBACKS: dict[str, Hook] = {"save_token": StoreHook("save_token", stored=token_saved)}
 """The same where the application defines it: Authlib's own calls ``save_token`` of the server, which is hooked."""
 
 CHALLENGE_CALLBACKS: dict[str, Hook] = {
@@ -203,7 +202,7 @@ CHALLENGE_CALLBACKS: dict[str, Hook] = {
 }
 """The checks of a grant's extensions: PKCE (RFC 7636), the nonce of OpenID Connect."""
 
-CLIENT_AUTH_CALLBACKS: dict[str, Hook] = {"validate_jti": storage_hook("query_jti", after=_jti_checked)}
+CLIENT_AUTH_CALLBACKS: dict[str, Hook] = {"validate_jti": StoreHook("query_jti", stored=_jti_checked)}
 """The check of client assertions (RFC 7523)."""
 
 
@@ -216,7 +215,7 @@ def settle_token_request(operation: Operation, notes: EndpointRequest, status: i
     operation.facts["grant_type"] = vocabulary.grant_type(grant_type)
     tokens = issued_tokens(notes)
     if notes.code is not None:
-        operation.facts["verifier"] = verifier = bool(parameter(notes.form(), "code_verifier"))
+        operation.facts["verifier"] = verifier = bool(notes.posted("code_verifier"))
         method = _stored_method(notes.code, notes.grant)
         if notes.compared:
             notes.code.pkce = _pkce_outcome(notes.compared, challenge=method != "none", verifier=verifier)
@@ -238,7 +237,7 @@ def _settle_refresh(operation: Operation, notes: EndpointRequest, tokens: Issued
         entry = presented.sighting.entry if presented.sighting is not None else None
         # It was accepted after it had been revoked once: revoke_old_credential of this server does nothing.
         if entry is None or not (entry.flag or entry.status == Status.REVOKED):
-            operation.telemetry.ledger.revoke(parameter(notes.form(), "refresh_token") or "")
+            operation.telemetry.ledger.revoke(notes.posted("refresh_token") or "")
 
 
 def _compare_redirect(ledger: Ledger, notes: EndpointRequest, presented: CodePresented, *, accepted: bool) -> None:

@@ -87,6 +87,10 @@ class EndpointRequest:
         """Return the parameters of the request's body, which Authlib has read before."""
         return getattr(self.request, "form", None) or {}
 
+    def posted(self, name: str) -> str | None:
+        """Return a parameter of the request's body that is text."""
+        return parameter(self.form(), name)
+
     def authorization(self) -> object:
         """Return the header ``Authorization``."""
         return (getattr(self.request, "headers", None) or {}).get("Authorization")
@@ -100,7 +104,7 @@ def endpoint_request(call: Call) -> EndpointRequest | None:
     notes = operation.local
     if isinstance(notes, EndpointRequest) and not operation.ended:
         return notes  # nearly always
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     notes = None if operation is None else operation.local
     return notes if isinstance(notes, EndpointRequest) else None
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth import kinds, vocabulary
-from otel_oauth.hooks import Call, Hook
+from otel_oauth.hooks import Call, Hook, StoreHook
 from otel_oauth.operation import current_operation
-from otel_oauth_authlib.storage import storage_hook
 
 if TYPE_CHECKING:
     from otel_oauth.operation import Operation
@@ -33,7 +32,7 @@ def _token_read(call: Call, result: Any, error: BaseException | None) -> None:  
         _token_found(call, result)
 
 
-VALIDATOR_CALLBACKS: dict[str, Hook] = {"authenticate_token": storage_hook("query_token", after=_token_found)}
+VALIDATOR_CALLBACKS: dict[str, Hook] = {"authenticate_token": StoreHook("query_token", stored=_token_found)}
 """The callbacks of token validators, hooked where the application defines them."""
 
 _READING_CALLBACKS: dict[str, Hook] = {"authenticate_token": Hook(after=_token_read)}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from otel_oauth import kinds, redaction, vocabulary
-from otel_oauth.hooks import Call, Hook
+from otel_oauth.hooks import Call, Hook, StoreHook
 from otel_oauth_authlib import framework
 from otel_oauth_authlib.grants import token_saved
 from otel_oauth_authlib.requests import EndpointRequest, client_known, endpoint_request, id_of
-from otel_oauth_authlib.storage import storage_hook
 
 
 def learn_secrets(call: Call, notes: EndpointRequest) -> None:
@@ -48,7 +47,7 @@ def _client_authenticated(call: Call, result: Any, error: BaseException | None) 
 
 
 def _request_created(call: Call, result: Any, error: BaseException | None) -> None:  # noqa: ANN401 Authlib's
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     if operation is not None and isinstance(operation.local, EndpointRequest) and error is None:
         operation.local.request = result
         operation.request = framework.itself(getattr(result, "_request", call.argument(0, "request")))
@@ -56,7 +55,7 @@ def _request_created(call: Call, result: Any, error: BaseException | None) -> No
 
 
 def _responded(call: Call, _result: Any, _error: BaseException | None) -> None:  # noqa: ANN401 the framework's
-    operation = call.within(kinds.ENDPOINT)
+    operation = call.enclosing(kinds.ENDPOINT)
     status = call.args[0] if call.args else next(iter(call.kwargs.values()), None)
     if operation is not None and isinstance(status, int):
         operation.facts["http_status"] = str(status)
@@ -72,8 +71,8 @@ def _error_responded(call: Call) -> None:
 
 
 SERVER_CALLBACKS: dict[str, Hook] = {
-    "query_client": storage_hook("query_client", before=_client_asked, after=_client_queried),
-    "save_token": storage_hook("save_token", after=token_saved),
+    "query_client": StoreHook("query_client", before=_client_asked, stored=_client_queried),
+    "save_token": StoreHook("save_token", stored=token_saved),
     "handle_error_response": Hook(begin=_error_responded),
 }
 """Methods of the server's class, hooked where the application or the integration defines them."""

@@ -15,7 +15,6 @@ from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import current_operation
 from otel_oauth_authlib.framework import itself
-from otel_oauth_authlib.storage import storage_operation
 
 if TYPE_CHECKING:
     from otel_oauth.ledger import Ledger, Sighting
@@ -77,7 +76,7 @@ def _storage(call: Call, operation: str) -> Operation | None:
     state = call.argument(1, "state")
     if _lookup(state) is None and call.telemetry.ledger.sight_state(str(state or "")).entry is None:
         return None
-    return storage_operation(call, operation)
+    return call.telemetry.operation(kinds.STORAGE, {"operation": operation, "result": "success"})
 
 
 class _Held:
