@@ -22,7 +22,7 @@ _SUPPRESSED = ("suppress_instrumentation", otel_context._SUPPRESS_INSTRUMENTATIO
 
 def _suppressed() -> bool:
     context = otel_context.get_current()
-    return bool(context.get(_SUPPRESSED[0]) or context.get(_SUPPRESSED[1]))
+    return bool(context) and bool(context.get(_SUPPRESSED[0]) or context.get(_SUPPRESSED[1]))
 
 
 class Call:

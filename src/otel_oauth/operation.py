@@ -249,7 +249,7 @@ class Operation:
         if entry is None or not self.span.is_recording():
             return
         trace_id, span_id = int.from_bytes(entry.trace_id, "big"), int.from_bytes(entry.span_id, "big")
-        origin = SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED)
+        origin = SpanContext(trace_id, span_id, True, _SAMPLED)  # noqa: FBT003 by name it takes a third more
         if origin.is_valid:
             self.span.add_link(origin)
 
