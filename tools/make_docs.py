@@ -8,13 +8,12 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from dataclasses import MISSING, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import label_coverage
 from otel_oauth import catalogue, environment_variables, event_mapping, events
-from otel_oauth.settings import Settings
+from otel_oauth.settings import SETTINGS, Settings
 from workspace import ROOT
 
 if TYPE_CHECKING:
@@ -98,10 +97,7 @@ def _shown(default: Any) -> str:  # noqa: ANN401  a setting's default may be of 
 
 def configuration_page() -> str:
     """Return the table of the environment variables with their defaults."""
-    defaults = {
-        item.metadata["variable"]: "none" if item.default is MISSING else _shown(item.default)
-        for item in fields(Settings)
-    }
+    defaults = {item.variable: "none" if callable(item.default) else _shown(item.default) for item in SETTINGS.values()}
     rows = [
         f"| `{name}` | {defaults[name]} | {text} |"
         for name, text in _documented_names(inspect.getsource(environment_variables))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from otel_oauth import catalogue as c
 from otel_oauth import redaction
 from otel_oauth._guard import Guard
 from otel_oauth._version import __version__
-from otel_oauth.settings import Settings
+from otel_oauth.settings import SETTINGS, Settings
 from otel_oauth.telemetry import get_telemetry
 
 if TYPE_CHECKING:
@@ -61,9 +60,7 @@ def _begin() -> None:
     telemetry = get_telemetry()
     defaults, settings = Settings(), telemetry.settings
     changed = [
-        f"{item.name}={getattr(settings, item.name)!r}"
-        for item in fields(Settings)
-        if getattr(settings, item.name) != getattr(defaults, item.name)
+        f"{name}={getattr(settings, name)!r}" for name in SETTINGS if getattr(settings, name) != getattr(defaults, name)
     ]
     _log.info(
         "otel-oauth %s records OAuth operations; ledger: %s; settings: %s",

@@ -8,8 +8,7 @@ reuse before integrity violation).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from otel_oauth import catalogue as c
 from otel_oauth import events as e
@@ -24,7 +23,6 @@ Severity = Literal["low", "medium", "high", "critical"]
 _RANK = {"code_injection": 3, "token_reuse": 2, "integrity_violation": 1}
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Case:
     """One row of the decision table.
 
@@ -35,18 +33,21 @@ class Case:
     :param facts: facts that the case settles (the labels of a refresh, whether a flow failed).
     """
 
-    name: str
-    moves: tuple[Move, ...] = ()
-    security: tuple[EventType, Severity] | None = None
-    event: Event | None = None
-    facts: dict[str, str | bool] = field(default_factory=dict)
-
-    reads: frozenset[str] = field(init=False, default=frozenset())
-    """The facts that decide which series move, beyond those of the kind."""
-
-    def __post_init__(self) -> None:
-        """Prepare what is read, at import time of the table."""
-        object.__setattr__(self, "reads", frozenset(facts_of(self.moves)))
+    def __init__(
+        self,
+        name: str,
+        moves: tuple[Move, ...] = (),
+        security: tuple[EventType, Severity] | None = None,
+        event: Event | None = None,
+        facts: dict[str, str | bool] | None = None,
+    ) -> None:
+        self.name: Final = name
+        self.moves: Final = moves
+        self.security: Final = security
+        self.event: Final = event
+        self.facts: Final = {} if facts is None else facts
+        self.reads: Final = frozenset(facts_of(moves))
+        """The facts that decide which series move, beyond those of the kind."""
 
     @property
     def rank(self) -> int:

@@ -11,11 +11,9 @@ annotation such as ``{flow}``, never ``1`` (a Collector that adds suffixes would
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Literal
+from typing import Final, Literal
 
 OTHER = "other"
 """The value that stands for every label value outside its closed set or beyond its cap."""
@@ -26,7 +24,6 @@ UNKNOWN = "unknown"
 InstrumentKind = Literal["counter", "histogram", "gauge"]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Label:
     """One label of a metric: closed (``values``) or capped (``cap`` names the setting that bounds it).
 
@@ -34,14 +31,14 @@ class Label:
     of values, then ``other``; ``client_id`` has ``unknown`` besides.
     """
 
-    name: str
-    values: tuple[str, ...] = ()
-    cap: Literal["provider", "client_id"] | None = None
-
-    @cached_property
-    def closed(self) -> frozenset[str]:
+    def __init__(
+        self, name: str, values: tuple[str, ...] = (), cap: Literal["provider", "client_id"] | None = None
+    ) -> None:
+        self.name: Final = name
+        self.values: Final = values
+        self.cap: Final = cap
+        self.closed: Final = frozenset(values)
         """The closed values as a set; empty for a capped label."""
-        return frozenset(self.values)
 
     def max_values(self, caps: dict[str, int]) -> int:
         """Return how many values this label can have at most under ``caps`` (``other`` and ``unknown`` included)."""
@@ -50,7 +47,6 @@ class Label:
         return caps[self.cap] + 2
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Metric:
     """One metric: the instrument's name, kind, unit, labels, buckets and the series that exist from the start.
 
@@ -60,19 +56,27 @@ class Metric:
     ``mcp-oauth`` or ``otel-oauth``.
     """
 
-    name: str
-    kind: InstrumentKind
-    unit: str
-    description: str
-    labels: tuple[Label, ...] = ()
-    buckets: tuple[float, ...] = ()
-    zeros: tuple[tuple[str | None, ...], ...] | None = None
-    source: Literal["plugged.in", "mcp-oauth", "otel-oauth"] = "plugged.in"
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
+    def __init__(  # noqa: PLR0913, PLR0917 one argument for each column of the table
+        self,
+        name: str,
+        kind: InstrumentKind,
+        unit: str,
+        description: str,
+        labels: tuple[Label, ...] = (),
+        buckets: tuple[float, ...] = (),
+        zeros: tuple[tuple[str | None, ...], ...] | None = None,
+        source: Literal["plugged.in", "mcp-oauth", "otel-oauth"] = "plugged.in",
+    ) -> None:
+        self.name: Final = name
+        self.kind: Final = kind
+        self.unit: Final = unit
+        self.description: Final = description
+        self.labels: Final = labels
+        self.buckets: Final = buckets
+        self.zeros: Final = zeros
+        self.source: Final = source
+        self.label_names: Final = tuple([label.name for label in labels])
         """The names of the labels, in the order in which their values are given."""
-        return tuple(label.name for label in self.labels)
 
     def zero_series(self) -> tuple[tuple[str | None, ...], ...]:
         """Return the label combinations that start at 0, with ``None`` in place of a capped value."""

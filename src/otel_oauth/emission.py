@@ -257,8 +257,7 @@ class Emission:
             plain = False
         if self._lines is not None:
             self._lines.write(event.when, gate.severity, at, context, attributes)
-        if self._pipeline.available():
-            self._pipeline.emit(event, gate.severity, at, context, attributes, plain=plain)
+        self._pipeline.emit(event, gate.severity, at, context, attributes, plain=plain)
 
     def _tell_besides(self, besides: _Besides, attributes: dict[str, Any]) -> None:
         if besides.error is not None:

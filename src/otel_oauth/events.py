@@ -8,8 +8,7 @@ runbook are made by looping over this module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from otel_oauth import catalogue as c
 from otel_oauth import vocabulary as v
@@ -59,7 +58,6 @@ _PKCE = ("challenge_method", "state", "code")
 _ATTACK = ("code", "state", "family", "challenge_method")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Event:
     """One event.
 
@@ -74,27 +72,34 @@ class Event:
     :param source: whether it tells the address that the request came from.
     """
 
-    name: str
-    group: Group
-    level: Level
-    priority: Priority
-    when: str
-    counted: Metric | None = None
-    label: str = ""
-    values: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    source: bool = False
-    named: tuple[tuple[str, str], ...] = field(init=False, default=())
-    """The facts that it can carry with the names of their attributes."""
-
-    sampled: bool = field(init=False, default=False)
-    """Whether sampling applies: never to what an investigation needs whole."""
-
-    def __post_init__(self) -> None:
-        """Prepare the names of the attributes, at import time of the table."""
-        facts = dict.fromkeys((*COMMON, *self.facts))
-        object.__setattr__(self, "named", tuple((fact, ATTRIBUTES[fact]) for fact in facts))
-        object.__setattr__(self, "sampled", self.group in ("operation", "compliance"))
+    def __init__(  # noqa: PLR0913, PLR0917 one argument for each column of the table
+        self,
+        name: str,
+        group: Group,
+        level: Level,
+        priority: Priority,
+        when: str,
+        counted: Metric | None = None,
+        label: str = "",
+        values: tuple[str, ...] = (),
+        facts: tuple[str, ...] = (),
+        *,
+        source: bool = False,
+    ) -> None:
+        self.name: Final = name
+        self.group: Final = group
+        self.level: Final = level
+        self.priority: Final = priority
+        self.when: Final = when
+        self.counted: Final = counted
+        self.label: Final = label
+        self.values: Final = values
+        self.facts: Final = facts
+        self.source: Final = source
+        self.named: Final = tuple([(fact, ATTRIBUTES[fact]) for fact in dict.fromkeys((*COMMON, *facts))])
+        """The facts that it can carry with the names of their attributes."""
+        self.sampled: Final = group in ("operation", "compliance")
+        """Whether sampling applies: never to what an investigation needs whole."""
 
 
 def _verdict(name: str, level: Level, priority: Priority, when: str) -> Event:
@@ -116,7 +121,7 @@ def _operation(  # noqa: PLR0913 one argument for each column of the table
     facts: tuple[str, ...] = (),
     source: bool = False,
 ) -> Event:
-    return Event(name, "operation", level, priority, when, counted, label, values, facts, source)
+    return Event(name, "operation", level, priority, when, counted, label, values, facts, source=source)
 
 
 def _forbidden(name: str, when: str, *facts: str) -> Event:
@@ -313,16 +318,17 @@ FORBIDDEN: dict[str, Event] = {
 """The practices that OAuth 2.1 forbids, by their short name in the manual API."""
 
 
-class Rule(NamedTuple):
+class Rule:
     """How the event of one counter follows from the label values of an increment.
 
     :param position: which label tells events apart; ``None`` if all increments are the same event.
     :param events: the event of each of its values; ``every`` that of all values.
     """
 
-    position: int | None
-    events: dict[str, Event]
-    every: Event | None = None
+    def __init__(self, position: int | None, events: dict[str, Event], every: Event | None = None) -> None:
+        self.position: Final = position
+        self.events: Final = events
+        self.every: Final = every
 
     def event(self, key: tuple[str, ...]) -> Event | None:
         """Return the event of an increment with the label values ``key``, or ``None``."""
@@ -351,7 +357,6 @@ def rule(metric: Metric) -> Rule | None:
     return _RULES.get(metric)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Occurrence:
     """An event that follows from a fact of an operation and that no metric counts.
 
@@ -360,10 +365,11 @@ class Occurrence:
     :param succeeded: only if the operation succeeded.
     """
 
-    event: Event
-    fact: str = ""
-    value: object = True
-    succeeded: bool = False
+    def __init__(self, event: Event, fact: str = "", value: object = True, *, succeeded: bool = False) -> None:  # noqa: FBT002 any value of a fact
+        self.event: Final = event
+        self.fact: Final = fact
+        self.value: Final = value
+        self.succeeded: Final = succeeded
 
     def happened(self, facts: Mapping[str, object]) -> bool:
         """Tell whether it happened in an operation with these facts."""

@@ -7,7 +7,6 @@ gives no case.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_oauth import cases
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
 
 _MUTE_SECONDS = 3600.0
 _CODE = Kind.CODE
-_ISSUED, _REDEEMING, _REDEEMED, _ROTATED, _REVOKED, _DROPPED = map(int, Status)  # as an entry holds them
 
 
-@dataclass(eq=False, repr=False)
 class CodePresented:
     """A presented authorization code and what the server did with it.
 
@@ -38,13 +35,24 @@ class CodePresented:
         ``missing``, ``required`` or ``downgrade``.
     """
 
-    sighting: Sighting
-    client_id: str = ""
-    authenticated: bool = False
-    found: bool = False
-    accepted: bool = False
-    redirect: str = "same"
-    pkce: str = "unchecked"
+    def __init__(  # noqa: PLR0913 one argument for each fact that is judged
+        self,
+        sighting: Sighting,
+        client_id: str = "",
+        *,
+        authenticated: bool = False,
+        found: bool = False,
+        accepted: bool = False,
+        redirect: str = "same",
+        pkce: str = "unchecked",
+    ) -> None:
+        self.sighting = sighting
+        self.client_id = client_id
+        self.authenticated = authenticated
+        self.found = found
+        self.accepted = accepted
+        self.redirect = redirect
+        self.pkce = pkce
 
 
 _PKCE = {
@@ -59,13 +67,13 @@ _PKCE = {
 def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case | None:  # noqa: PLR0911 a return for each row of the decision table
     """Judge a presented authorization code (RFC 6749 section 4.1.2, RFC 9700 section 4.5)."""
     entry = presented.sighting.entry
-    if entry is not None and entry.status == _ISSUED and not presented.found and not presented.accepted:
+    if entry is not None and entry.status == Status.ISSUED and not presented.found and not presented.accepted:
         # The other one of two simultaneous requests may have redeemed it since.
         entry = ledger.look_again(presented.sighting, _CODE).entry or entry
     if entry is not None and presented.client_id:
-        same = entry.owner == ledger.client_digest(presented.client_id)
+        same = entry.owner == ledger.kept_digest(presented.client_id)
         # In flight is provisional: for another client the code is not redeemed yet.
-        if entry.status == _REDEEMED or (same and entry.status == _REDEEMING):
+        if entry.status == Status.REDEEMED or (same and entry.status == Status.REDEEMING):
             return _code_replayed(entry, presented, race_window, same=same)
         if not same:
             return cases.CODE_OF_OTHER_CLIENT
@@ -83,7 +91,7 @@ def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case |
 def _code_replayed(entry: Entry, presented: CodePresented, race_window: float, *, same: bool) -> Case:
     if not same:
         return cases.CODE_REPLAYED_BY_OTHER_CLIENT
-    recent = entry.status == _REDEEMING or time.time() - entry.changed_at <= race_window
+    recent = entry.status == Status.REDEEMING or time.time() - entry.changed_at <= race_window
     return cases.CODE_DOUBLE_SUBMIT if presented.authenticated and recent else cases.CODE_REPLAYED
 
 
@@ -92,7 +100,6 @@ def challenge_method(sighting: Sighting) -> str:
     return "none" if sighting.entry is None else method_name(sighting.entry)
 
 
-@dataclass(eq=False, repr=False)
 class RefreshPresented:
     """A presented refresh token and what the server did with it.
 
@@ -104,12 +111,22 @@ class RefreshPresented:
     :param settled: what the ledger knew when it was told of the answer; looked up if it was not told yet.
     """
 
-    sighting: Sighting | None = None
-    client_id: str = ""
-    found: bool | None = None
-    status: int = 200
-    error: str = ""
-    settled: Sighting | None = None
+    def __init__(  # noqa: PLR0913 one argument for each fact that is judged
+        self,
+        sighting: Sighting | None = None,
+        client_id: str = "",
+        *,
+        found: bool | None = None,
+        status: int = 200,
+        error: str = "",
+        settled: Sighting | None = None,
+    ) -> None:
+        self.sighting = sighting
+        self.client_id = client_id
+        self.found = found
+        self.status = status
+        self.error = error
+        self.settled = settled
 
 
 def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> Case:  # noqa: PLR0911 a return for each row of the decision table
@@ -124,12 +141,12 @@ def refresh(ledger: Ledger, presented: RefreshPresented, race_window: float) -> 
     again = presented.settled or ledger.look_again(sighting)
     entry = again.entry
     if entry is not None and presented.client_id:
-        same = entry.owner == ledger.client_digest(presented.client_id)
+        same = entry.owner == ledger.kept_digest(presented.client_id)
         status = entry.status
-        lost = status == _REDEEMING and same and not accepted and not presented.found
-        if lost or status == _ROTATED:
+        lost = status == Status.REDEEMING and same and not accepted and not presented.found
+        if lost or status == Status.ROTATED:
             return _refresh_reused(sighting, again, race_window, same=same, accepted=accepted)
-        if not same and status in (_ISSUED, _REDEEMING) and entry.expires_at > time.time():
+        if not same and status in (Status.ISSUED, Status.REDEEMING) and entry.expires_at > time.time():
             return cases.REFRESH_OF_OTHER_CLIENT
     if accepted:
         return cases.REFRESH_OK
@@ -142,7 +159,7 @@ def _refresh_reused(before: Sighting, now: Sighting, race_window: float, *, same
     entry = now.entry
     if entry is None:
         return cases.REFRESH_UNKNOWN
-    in_flight = entry.status == _REDEEMING
+    in_flight = entry.status == Status.REDEEMING
     direct_parent = in_flight or entry.generation == now.family.newest - 1
     successor_seen = before.family.newest_presented and before.family.newest == now.family.newest
     recent = in_flight or time.time() - entry.changed_at <= race_window
@@ -153,7 +170,6 @@ def _refresh_reused(before: Sighting, now: Sighting, race_window: float, *, same
     return cases.REFRESH_REUSED
 
 
-@dataclass(eq=False, repr=False)
 class StatePresented:
     """A state that came back to a client whose session did not hold it, or held it past its time.
 
@@ -162,9 +178,10 @@ class StatePresented:
     :param session_empty: the session that the callback arrived in holds nothing at all.
     """
 
-    sighting: Sighting
-    code: bytes = b""
-    session_empty: bool = False
+    def __init__(self, sighting: Sighting, code: bytes = b"", *, session_empty: bool = False) -> None:
+        self.sighting = sighting
+        self.code = code
+        self.session_empty = session_empty
 
 
 def state(presented: StatePresented) -> Case:
@@ -172,9 +189,9 @@ def state(presented: StatePresented) -> Case:
     entry = presented.sighting.entry
     if entry is None:
         return cases.STATE_UNKNOWN
-    if entry.status == _REDEEMED:
+    if entry.status == Status.REDEEMED:
         return cases.STATE_RELOADED if entry.peer == presented.code else cases.STATE_REPLAYED
-    if entry.status == _DROPPED:
+    if entry.status == Status.DROPPED:
         return cases.STATE_DROPPED
     if entry.expires_at <= time.time():
         return cases.STATE_EXPIRED

@@ -28,8 +28,7 @@ manual API):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from otel_oauth import catalogue as c
 from otel_oauth import events as e
@@ -42,7 +41,6 @@ _STATUS = Fact("status")
 _OPERATION = Fact("operation")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class OperationKind:
     """One kind of OAuth operation.
 
@@ -57,21 +55,27 @@ class OperationKind:
     :param occurrences: the events of such an operation that no metric counts.
     """
 
-    name: str
-    side: Literal["client", "server", "local"]
-    target: str
-    moves: tuple[Move, ...]
-    span: bool = True
-    operation: str = ""
-    occurrences: tuple[Occurrence, ...] = ()
-
-    reads: frozenset[str] = field(init=False, default=frozenset())
-    """The facts that decide which series move and which events there are."""
-
-    def __post_init__(self) -> None:
-        """Prepare what is read, at import time of the table."""
-        told = [occurrence.fact for occurrence in self.occurrences if occurrence.fact]
-        object.__setattr__(self, "reads", frozenset((*facts_of(self.moves), *told, "status")))
+    def __init__(  # noqa: PLR0913 one argument for each column of the table
+        self,
+        name: str,
+        side: Literal["client", "server", "local"],
+        target: str,
+        moves: tuple[Move, ...],
+        *,
+        span: bool = True,
+        operation: str = "",
+        occurrences: tuple[Occurrence, ...] = (),
+    ) -> None:
+        self.name: Final = name
+        self.side: Final = side
+        self.target: Final = target
+        self.moves: Final = moves
+        self.span: Final = span
+        self.operation: Final = operation
+        self.occurrences: Final = occurrences
+        told = [occurrence.fact for occurrence in occurrences if occurrence.fact]
+        self.reads: Final = frozenset((*facts_of(moves), *told, "status"))
+        """The facts that decide which series move and which events there are."""
 
 
 _PROVIDER_MOVES = (

@@ -74,16 +74,16 @@ class LogsPipeline:
         context: Context,
         attributes: dict[str, Any],
         *,
-        plain: bool = False,
+        plain: bool,
     ) -> None:
-        """Emit one event.
+        """Emit one event, if there is a logger.
 
         :param severity: text and number; ``at``: nanoseconds since the epoch; ``context``: that of the moment.
         :param plain: whether the attributes are known to need no cleaning.
         """
-        number = _NUMBERS[severity[1]]
-        if self._emit is None:
+        if not self.available() or self._emit is None:
             return
+        number = _NUMBERS[severity[1]]
         if self._enabled is not None and not 0 <= at - self._wanted.get(event, 0) < _WANTED_NANOSECONDS:
             if not self._enabled(context=context, severity_number=number, event_name=event.name):
                 return

@@ -7,9 +7,8 @@ specification reads the same in the code.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_oauth.events import rule
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from otel_oauth.catalogue import Metric
-    from otel_oauth.events import Rule
 
 
 class Fact(str):
@@ -26,7 +24,6 @@ class Fact(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Move:
     """One increment or one recorded value.
 
@@ -37,30 +34,29 @@ class Move:
     :param or_own: where that fact is missing, the operation's own duration is recorded instead of nothing.
     """
 
-    metric: Metric
-    labels: tuple[str, ...] = ()
-    when: str | None = None
-    value: str | None = None
-    or_own: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the number of labels and prepare the key, at import time of the tables."""
-        if len(self.labels) != len(self.metric.labels):
-            msg = f"{self.metric.name} has {len(self.metric.labels)} labels, the move gives {len(self.labels)}"
+    def __init__(
+        self,
+        metric: Metric,
+        labels: tuple[str, ...] = (),
+        when: str | None = None,
+        value: str | None = None,
+        *,
+        or_own: bool = False,
+    ) -> None:
+        if len(labels) != len(metric.labels):
+            msg = f"{metric.name} has {len(metric.labels)} labels, the move gives {len(labels)}"
             raise ValueError(msg)
-
-        names = [str(part) for part in self.labels if type(part) is Fact]
-        object.__setattr__(self, "counts", self.metric.kind == "counter")
-        object.__setattr__(self, "rule", rule(self.metric))
-        object.__setattr__(self, "_facts", _getter(names) if len(names) == len(self.labels) else None)
-
-    counts: bool = field(init=False, default=False)
-    """Whether the metric is a counter."""
-
-    rule: Rule | None = field(init=False, default=None)
-    """What event the increment is, where it is one."""
-
-    _facts: Callable[[Mapping[str, object]], tuple[str, ...]] | None = field(init=False, default=None)
+        self.metric: Final = metric
+        self.labels: Final = labels
+        self.when: Final = when
+        self.value: Final = value
+        self.or_own: Final = or_own
+        self.counts: Final = metric.kind == "counter"
+        """Whether the metric is a counter."""
+        self.rule: Final = rule(metric)
+        """What event the increment is, where it is one."""
+        names = [str(part) for part in labels if type(part) is Fact]
+        self._facts: Final = _getter(names) if len(names) == len(labels) else None
 
     def key(self, facts: Mapping[str, object]) -> tuple[str, ...]:
         """Return the label values of this move under ``facts``; a fact that is missing is given as ``other``."""

@@ -12,9 +12,8 @@ import pathlib
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from otel_oauth import environment_variables as env
@@ -195,16 +194,29 @@ def _prefixes(text: str) -> tuple[str, ...]:
     return patterns
 
 
-def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  # noqa: ANN401 like dataclasses.field
-    metadata = {"variable": variable, "parse": parse}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+class Setting:
+    """One field of the settings.
+
+    :param variable: the environment variable.
+    :param parse: makes the value of a text, or raises ``ValueError`` that says what it must be.
+    :param default: the value without either, or what makes one.
+    """
+
+    def __init__(self, variable: str, parse: Callable[[str], Any], default: Any) -> None:  # noqa: ANN401 a field's type
+        self.variable: Final = variable
+        self.parse: Final = parse
+        self.default: Final = default
 
 
-@dataclass(frozen=True)
+def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  # noqa: ANN401 a field is seen as its value
+    return Setting(variable, parse, default)
+
+
 class Settings:
-    """What can be configured; every field has a variable of its own (see :mod:`otel_oauth.environment_variables`)."""
+    """What can be configured; every field has a variable of its own (see :mod:`otel_oauth.environment_variables`).
+
+    Made of good values by name, and never changed.
+    """
 
     ledger: str = _setting(env.OTEL_OAUTH_LEDGER, _ledger, "auto")
     ledger_size: int = _setting(env.OTEL_OAUTH_LEDGER_SIZE, _integer(100, 10_000_000), 100_000)
@@ -234,6 +246,28 @@ class Settings:
     redaction_patterns: tuple[str, ...] = _setting(env.OTEL_OAUTH_REDACTION_PATTERNS, _prefixes, ())
     disabled: bool = _setting(env.OTEL_OAUTH_DISABLED, _boolean, default=False)
 
+    # No dataclass: making one of so many fields takes a twelfth of the time that attaching takes.
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 each field's type
+        for name in values:
+            if name not in SETTINGS:
+                msg = f"Settings() got an unexpected keyword argument {name!r}"
+                raise TypeError(msg)
+        for name, item in SETTINGS.items():
+            default = item.default
+            vars(self)[name] = values[name] if name in values else default() if callable(default) else default
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"{name} cannot be set, settings are never changed"
+        raise AttributeError(msg)
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # some of the values have none
+
     @property
     def caps(self) -> dict[str, int]:
         """The caps of the capped labels, by label name."""
@@ -246,26 +280,29 @@ class Settings:
         :raises ValueError: if an argument is unknown or invalid. A bad variable is logged once and ignored.
         """
         environ = os.environ if environ is None else environ
-        known = {item.name: item for item in fields(cls)}
         for name in arguments:
-            if name not in known:
-                msg = f"there is no setting {name!r}; there are {', '.join(sorted(known))}"
+            if name not in SETTINGS:
+                msg = f"there is no setting {name!r}; there are {', '.join(sorted(SETTINGS))}"
                 raise ValueError(msg)
         values: dict[str, Any] = {}
-        for name, item in known.items():
+        for name, item in SETTINGS.items():
             if name in arguments:
-                values[name] = _checked(name, item.metadata["parse"], arguments[name])
-            elif environ.get(item.metadata["variable"], "").strip():
-                _from_variable(values, name, item.metadata, environ)
-        _report_unknown(environ, {item.metadata["variable"] for item in known.values()})
+                values[name] = _checked(name, item.parse, arguments[name])
+            elif environ.get(item.variable, "").strip():
+                _from_variable(values, name, item, environ)
+        _report_unknown(environ, {item.variable for item in SETTINGS.values()})
         return cls(**values)
 
 
-def _from_variable(values: dict[str, Any], name: str, metadata: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+SETTINGS: dict[str, Setting] = {name: item for name, item in vars(Settings).items() if isinstance(item, Setting)}
+"""Every field of the settings by its name."""
+
+
+def _from_variable(values: dict[str, Any], name: str, item: Setting, environ: Mapping[str, str]) -> None:
     try:
-        values[name] = metadata["parse"](environ[metadata["variable"]])
+        values[name] = item.parse(environ[item.variable])
     except ValueError as error:
-        _report(f"{metadata['variable']} {error}; the default is used")
+        _report(f"{item.variable} {error}; the default is used")
 
 
 def _checked(name: str, parse: Callable[[str], Any], value: object) -> Any:  # noqa: ANN401 the parser's type

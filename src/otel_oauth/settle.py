@@ -7,12 +7,11 @@ that an answer without an error went out: a refusal undoes what was provisional.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from otel_oauth import cases, judge
+from otel_oauth._patterns import pattern
 from otel_oauth.catalogue import OTHER
 from otel_oauth.ledger import Kind
 from otel_oauth.vocabulary import CLIENT_ERROR, SERVER_ERROR, TOO_MANY_REQUESTS
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from otel_oauth.operation import Operation
 
 _AGAIN_SECONDS = 600.0
-_LOOPBACK = re.compile(r"(127\.0\.0\.1|\[::1]|localhost)(:\d*)?")
+_LOOPBACK = pattern(r"(127\.0\.0\.1|\[::1]|localhost)(:\d*)?")
 """The authority of a native application's redirect URI (RFC 8252 section 7.3)."""
 
 
@@ -101,17 +100,23 @@ def code_issued(  # noqa: PLR0913 one argument for each fact that is kept of a c
     )
 
 
-@dataclass(eq=False, repr=False)
 class IssuedTokens:
     """The tokens of an answer; digested when they are settled, never kept.
 
     :param expires_in: the lifetime of the access token in seconds; ``None`` if the answer does not say it.
     """
 
-    client_id: str = ""
-    access_token: str = ""
-    expires_in: float | None = 0.0
-    refresh_token: str | None = None
+    def __init__(
+        self,
+        client_id: str = "",
+        access_token: str = "",
+        expires_in: float | None = 0.0,
+        refresh_token: str | None = None,
+    ) -> None:
+        self.client_id = client_id
+        self.access_token = access_token
+        self.expires_in = expires_in
+        self.refresh_token = refresh_token
 
 
 def issued(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +39,7 @@ def judged_code(
     ledger: Ledger, client: str = "client", *, authenticated: bool = True, window: float = WINDOW, **presented: Any
 ) -> Any:
     sighting = ledger.sight_code("code")
-    return name(judge.code(ledger, CodePresented(sighting, client, authenticated, **presented), window))
+    return name(judge.code(ledger, CodePresented(sighting, client, authenticated=authenticated, **presented), window))
 
 
 FOUND = {"found": True}
@@ -128,8 +127,10 @@ def test_a_code_that_is_redeemed_between_the_sighting_and_the_answer_is_a_double
     ledger.granted("client", "access", code=sighting)
     presented = CodePresented(sighting, "client", authenticated=True, found=False)
     assert name(judge.code(ledger, presented, WINDOW)) == "code_double_submit"
-    assert name(judge.code(ledger, replace(presented, client_id="thief"), WINDOW)) == "code_replayed_by_other_client"
-    assert judge.code(ledger, replace(presented, found=True, accepted=True), WINDOW) is None
+    stolen = CodePresented(presented.sighting, "thief", authenticated=True)
+    assert name(judge.code(ledger, stolen, WINDOW)) == "code_replayed_by_other_client"
+    presented.found = presented.accepted = True
+    assert judge.code(ledger, presented, WINDOW) is None
 
 
 @pytest.mark.parametrize("method", ["S256", "plain", "none"])
@@ -200,10 +201,12 @@ def test_an_unknown_a_revoked_and_an_expired_refresh_token_are_no_record(
 
 
 def test_a_missing_parameter(ledger: Ledger) -> None:
-    missing = RefreshPresented(None, "client", None, 400, "invalid_request")
+    missing = RefreshPresented(None, "client", status=400, error="invalid_request")
     assert name(judge.refresh(ledger, missing, WINDOW)) == "refresh_missing"
-    assert name(judge.refresh(ledger, replace(missing, error="invalid_client"), WINDOW)) == "refresh_refused"
-    assert name(judge.refresh(ledger, replace(missing, status=500), WINDOW)) == "refresh_error"
+    missing.error = "invalid_client"
+    assert name(judge.refresh(ledger, missing, WINDOW)) == "refresh_refused"
+    missing.status = 500
+    assert name(judge.refresh(ledger, missing, WINDOW)) == "refresh_error"
 
 
 # The benign race: all conditions hold, then each one is violated alone -----------------------------------------------

@@ -38,15 +38,16 @@ WORKER = textwrap.dedent("""
     ledger = Ledger(HostStore(Path(sys.argv[1])))
 
     def code(value, client="client"):
-        case = judge.code(ledger, judge.CodePresented(ledger.sight_code(value), client, True), 30)
+        case = judge.code(ledger, judge.CodePresented(ledger.sight_code(value), client, authenticated=True), 30)
         return case and case.name
 
     def refresh(value, client="client"):
         sighting = ledger.sight_refresh(value)
-        return judge.refresh(ledger, judge.RefreshPresented(sighting, client, False, 400, "invalid_grant"), 30).name
+        presented = judge.RefreshPresented(sighting, client, found=False, status=400, error="invalid_grant")
+        return judge.refresh(ledger, presented, 30).name
 
     def state(value, code, empty=False):
-        presented = judge.StatePresented(ledger.sight_state(value), ledger.digest(b"code", code), empty)
+        presented = judge.StatePresented(ledger.sight_state(value), ledger.digest(b"code", code), session_empty=empty)
         return judge.state(presented).name
 
     def fill(prefix, count):

@@ -88,7 +88,7 @@ def emitted(attributes: dict[str, Any]) -> tuple[Any, bool]:
     provider.add_log_record_processor(kept)  # type: ignore[arg-type]  # has what is called of it
     pipeline = LogsPipeline(("s", "1"), provider)
     assert pipeline.available()
-    pipeline.emit(events.TOKEN_REFRESHED, ("info", 9), 17, Context(), attributes)
+    pipeline.emit(events.TOKEN_REFRESHED, ("info", 9), 17, Context(), attributes, plain=False)
     (record,) = kept.records
     return record, record_maker(provider.get_logger("s", "1")) is not None
 
@@ -145,5 +145,5 @@ def test_the_loggers_of_others_get_the_parts_of_a_record() -> None:
 
     pipeline = LogsPipeline(("s", "1"), Own())  # type: ignore[arg-type]  # a provider that has what is called of it
     assert pipeline.available()
-    pipeline.emit(events.TOKEN_REFRESHED, ("info", 9), 17, Context(), PLAIN)
+    pipeline.emit(events.TOKEN_REFRESHED, ("info", 9), 17, Context(), PLAIN, plain=True)
     assert taken[events.TOKEN_REFRESHED.name]["attributes"] == PLAIN

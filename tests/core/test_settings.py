@@ -251,3 +251,18 @@ def test_a_service_is_known_by_its_name_in_either_variable_else_by_its_program(m
     assert program != service_key({})
     monkeypatch.setattr("sys.argv", [])
     assert service_key({})
+
+
+def test_settings_are_compared_and_shown_by_their_values_and_never_changed() -> None:
+    settings = Settings(race_window=2.0)
+    assert settings == Settings(race_window=2.0)
+    assert settings != Settings()
+    assert settings != DEFAULTS
+    assert repr(settings).startswith("Settings(ledger='auto', ")
+    assert "race_window=2.0" in repr(settings)
+    with pytest.raises(AttributeError, match="race_window cannot be set"):
+        settings.race_window = 3.0
+    assert settings.race_window == 2.0
+    with pytest.raises(TypeError, match="unexpected keyword argument 'race_windw'"):
+        Settings(race_windw=2.0)
+    assert Settings().providers is not Settings().providers

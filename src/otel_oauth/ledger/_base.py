@@ -138,7 +138,7 @@ class LedgerBase:
             SEEN.learn(_SECRETS[space], value, None if space == OWN else digest)
         return digest
 
-    def client_digest(self, value: str, space: bytes = b"client") -> bytes:
+    def kept_digest(self, value: str, space: bytes = b"client") -> bytes:
         """Return the keyed digest of a client's id, or of another value that comes again and again."""
         digests = self._digests
         known = digests.kept[space].get(value) if digests.key is self._store.current.key else None
@@ -167,7 +167,7 @@ class LedgerBase:
 
     def know_client(self, client_id: str) -> None:
         """Remember a client that the application's store returned or registered."""
-        digest = self.client_digest(client_id)
+        digest = self.kept_digest(client_id)
         now = time.time()
         if self._clients.get(digest, 0.0) > now:
             return
@@ -178,7 +178,7 @@ class LedgerBase:
 
     def forget_client(self, client_id: str) -> None:
         """Forget a client that was deleted."""
-        digest = self.client_digest(client_id)
+        digest = self.kept_digest(client_id)
         self._clients.pop(digest, None)
         self._store.transact(_delete_client, digest)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import time
 from typing import TYPE_CHECKING
 
+from otel_oauth._patterns import pattern
 from otel_oauth.ledger._store import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _STALE_SECONDS = 30 * 24 * 3600.0
-_OWN_NAME = re.compile("[0-9a-f]{16}")
+_OWN_NAME = pattern("[0-9a-f]{16}")
 
 
 def private_directory(path: Path) -> Path:

@@ -53,8 +53,8 @@ PARTITION = {
 """The ``partition`` label of each kind."""
 
 
-class Status(IntEnum):
-    """The life of a code, a refresh token or a state."""
+class Status:
+    """The life of a code, a refresh token or a state, as the plain numbers that come back from any store."""
 
     ISSUED = 0
     REDEEMING = 1
@@ -64,11 +64,12 @@ class Status(IntEnum):
     DROPPED = 5
 
 
+# To look a member up in its enumeration is a call in Python, and takes as long as a look-up in the store.
 CODE, REFRESH, STATE, FAMILY, AUTHORIZATION, ACCESS, LIVE_REFRESH, LIVE_FAMILY, FLOW, PKCE, CLIENT = Kind
-ISSUED, REDEEMING, REDEEMED, ROTATED, REVOKED, DROPPED = map(int, Status)
+
+ISSUED, REDEEMING, REDEEMED = Status.ISSUED, Status.REDEEMING, Status.REDEEMED
+ROTATED, REVOKED, DROPPED = Status.ROTATED, Status.REVOKED, Status.DROPPED
 ALIVE = (ISSUED, REDEEMING)
-# To look a member up in its enumeration is a call in Python, and takes as long as a look-up in the store. A record
-# holds the plain number of its status, as it comes back from any store.
 
 UNTIL, STATUS, CHANGED_AT, FLAG, METHOD, GENERATION, ISSUED_AT, EXPIRES_AT, OWNER, GRANT, PEER = range(11)
 """The places of an :class:`Entry`; the first two are the same in each record that has a status."""
@@ -151,7 +152,7 @@ _FORMS: dict[Kind, Struct] = {
 }
 """The packed form of the records of each kind: its first eight bytes order records by the time they are kept until."""
 
-_ALIVE = tuple(int(status in ALIVE) for status in Status)
+_ALIVE = tuple(int(status in ALIVE) for status in range(DROPPED + 1))
 
 COUNTED: dict[Kind, tuple[Kind, tuple[int, ...]]] = {
     REFRESH: (LIVE_REFRESH, _ALIVE),

@@ -84,7 +84,7 @@ class Grants(LedgerBase):
         digest = self.digest(b"code", code)
         until = now + lifetime
         kind = _METHODS.get(method, _METHODS["other"])
-        owner, place = self.client_digest(client_id), self.client_digest(redirect_host, b"host")
+        owner, place = self.kept_digest(client_id), self.kept_digest(redirect_host, b"host")
         trace, span_id, kept = span.trace_id.to_bytes(16, "big"), span.span_id.to_bytes(8, "big"), now + MEMORY_SECONDS
         entry = kept, ISSUED, 0.0, 0, kind, 0, now, until, owner, digest, NO_DIGEST, place, trace, span_id
         self._store.transact(_issue_code, (digest, entry, (until, kind != 0, NO_DIGEST)))
@@ -138,7 +138,7 @@ class Grants(LedgerBase):
         lifetime = UNKNOWN_LIFETIME if expires_in is None else expires_in
         if not 0 <= lifetime <= _LONGEST:  # what is no number or endless becomes the longest
             lifetime = 0.0 if lifetime < 0 else _LONGEST
-        owner, access = self.client_digest(client_id), self.digest(TOKEN, access_token)
+        owner, access = self.kept_digest(client_id), self.digest(TOKEN, access_token)
         refresh = self.digest(space, refresh_token) if refresh_token else None
         gone = replaced if isinstance(replaced, bytes) else self.digest(TOKEN, replaced) if replaced else b""
         redeemed = None if code is None else code.digest
@@ -192,7 +192,7 @@ class Grants(LedgerBase):
         access = self._store.get(ACCESS, digest)
         entry = self._store.get(REFRESH, digest) if access is None else None
         owner = access[DIGEST] if access is not None else None if entry is None else entry[OWNER]
-        return owner is not None and owner != self.client_digest(client_id)
+        return owner is not None and owner != self.kept_digest(client_id)
 
     def retire(self, access_token: str) -> None:
         """Take an access token out of the count of active ones: it was replaced or revoked."""

@@ -87,7 +87,7 @@ class Callback(Request):
     def _state_refused(self, state: str, code: str, *, session_empty: bool) -> None:
         ledger = self._telemetry.ledger
         sighting = ledger.sight_state(state)
-        presented = StatePresented(sighting, ledger.digest(b"code", code), session_empty)
+        presented = StatePresented(sighting, ledger.digest(b"code", code), session_empty=session_empty)
         self._note(sighting, presented.code if code else b"")
         case = judge.state(presented)
         self._refuse(case, sighting.entry)

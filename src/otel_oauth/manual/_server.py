@@ -117,7 +117,7 @@ class Endpoint(Request):
     def _code_presented(self, code: str, *, found: bool, verifier: bool, pkce: str, refused: str) -> None:
         ledger = self._telemetry.ledger
         sighting = ledger.sight_code(code)
-        presented = CodePresented(sighting, self._client_id, self._authenticated, found=found, pkce=pkce)
+        presented = CodePresented(sighting, self._client_id, authenticated=self._authenticated, found=found, pkce=pkce)
         if refused and sighting.entry is not None:
             differs = ledger.digest(b"host", settle.host_of(refused)) != sighting.entry.place
             presented.redirect = "host" if differs else "other"
@@ -139,7 +139,7 @@ class Endpoint(Request):
     def _refresh_presented(self, token: str, *, found: bool) -> None:
         ledger = self._telemetry.ledger
         sighting = ledger.sight_refresh(token)
-        self._refresh = RefreshPresented(sighting, self._client_id, found)
+        self._refresh = RefreshPresented(sighting, self._client_id, found=found)
         if found:
             ledger.redeeming(Kind.REFRESH, sighting)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from otel_oauth._patterns import pattern
 
@@ -18,7 +18,7 @@ _SHORTEST = 8
 WITHOUT_MIXTURE = 16
 
 
-class Policy(NamedTuple):
+class Policy:
     """What is looked for.
 
     :param names: the names that stand for secrets.
@@ -26,16 +26,18 @@ class Policy(NamedTuple):
     :param prefixes: beginnings of secrets, such as ``ghp_``.
     """
 
-    names: Names
-    strict: bool = False
-    prefixes: tuple[str, ...] = ()
+    def __init__(self, names: Names, *, strict: bool = False, prefixes: tuple[str, ...] = ()) -> None:
+        self.names: Final = names
+        self.strict: Final = strict
+        self.prefixes: Final = prefixes
 
 
-class Found(NamedTuple):
-    start: int
-    end: int
-    kind: str
-    value: str
+class Found:
+    def __init__(self, start: int, end: int, kind: str, value: str) -> None:
+        self.start: Final = start
+        self.end: Final = end
+        self.kind: Final = kind
+        self.value: Final = value
 
 
 def looks_secret(value: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from otel_oauth_authlib.framework import flask_request
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otel_oauth.hooks import Call
 
 
-class Arrived(NamedTuple):
+class Arrived:
     """The HTTP request of a callback.
 
     :param method: its HTTP method.
@@ -23,15 +23,19 @@ class Arrived(NamedTuple):
     :param request: the framework's object, where the end of the request cannot be seen otherwise.
     """
 
-    method: str
-    query: Mapping[str, Any]
-    form: Callable[[], Mapping[str, Any] | None]
-    request: Any = None
-
-    @property
-    def posted(self) -> bool:
+    def __init__(
+        self,
+        method: str,
+        query: Mapping[str, Any],
+        form: Callable[[], Mapping[str, Any] | None],
+        request: Any = None,  # noqa: ANN401 whatever the framework has
+    ) -> None:
+        self.method: Final = method
+        self.query: Final = query
+        self.form: Final = form
+        self.request: Final = request
+        self.posted: Final = method != "GET"
         """Whether the parameters are in a form (``response_mode=form_post``): all but GET, as Authlib has it."""
-        return self.method != "GET"
 
 
 def arrived_at_flask(_call: Call) -> Arrived | None:

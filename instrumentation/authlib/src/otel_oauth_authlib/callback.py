@@ -136,7 +136,7 @@ def _refuse(call: Call, operation: Operation, callback: Callback) -> None:
     if code is None:
         # Nothing says that it is another one: the benign twin.
         code = b"" if state.entry is None else state.entry.peer
-    presented = judge.StatePresented(state, code, callback.session_empty)
+    presented = judge.StatePresented(state, code, session_empty=callback.session_empty)
     refuse(operation, presented, marked=callback.marked, cache=cache)
 
 

@@ -47,7 +47,8 @@ def _code_presented(call: Call) -> None:
     code = call.argument(0, "code")
     if notes is not None and isinstance(code, str):
         sighting = call.telemetry.ledger.sight_code(code)
-        notes.code, notes.presented = CodePresented(sighting, notes.client_id, notes.authenticated), code
+        notes.code = CodePresented(sighting, notes.client_id, authenticated=notes.authenticated)
+        notes.presented = code
 
 
 def _code_queried(call: Call, result: Any) -> None:  # noqa: ANN401 the application's code object
