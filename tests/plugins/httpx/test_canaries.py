@@ -16,7 +16,7 @@ import pytest
 from httpx_oauth.oauth2 import OAuth2
 from wire_clients import EVERY, Sender
 
-from otel_oauth import redaction
+from otel_oauth import kinds, redaction
 from otel_oauth.flows import challenge_of
 
 if TYPE_CHECKING:
@@ -165,6 +165,18 @@ def test_what_went_over_the_wire_is_known_by_its_value() -> None:
             "userinfo",
         ),
     }
+
+
+@pytest.mark.usefixtures("redacting")
+def test_what_a_library_sends_is_known_by_its_value_too(capture: Any) -> None:
+    """Its own operation tells of the request, and nobody but the wire sees all that it carries."""
+    canaries, send = Canaries(), Sender("httpx", asynchronous=False)
+    send.options["transport"] = send.transport(lambda _request: send.library.Response(200, json={}))
+    form = {"grant_type": "refresh_token", "refresh_token": canaries["refresh_token"], "client_id": "web"}
+    with capture.telemetry.operation(kinds.REFRESH, {"provider": "idp"}):
+        send("POST", "https://as.example/token", data=form)
+    assert canaries["refresh_token"] not in redaction.redact(f"it was <{canaries['refresh_token']}>")
+    assert len(capture.spans()) == 1
 
 
 def test_the_search_finds_what_is_there() -> None:

@@ -14,9 +14,14 @@ from opentelemetry.instrumentation import httpx as stock
 from wire_clients import VERIFIER, Sender, authorization, code_in, exchange
 
 import otel_oauth
+from otel_oauth import kinds
+from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib.client import CLIENT_HOOKS
 from otel_oauth_httpx import HttpxOAuthInstrumentor
+from otel_oauth_httpx.bodies import CALLED
+from otel_oauth_httpx.endpoints import Place
+from otel_oauth_httpx.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +173,21 @@ def test_what_the_application_tells_by_hand_is_not_told_again(
         call.answered(answer.status_code, "invalid_grant")
     failed = provider_call("refresh", "400", "client_error")
     assert capture.moved() == {**failed, **refreshed("failure", "no_record")}
+
+
+@pytest.mark.parametrize(("host", "used"), [("as.example", [True]), ("other.example", [False])])
+def test_what_a_library_sends_keeps_a_learned_endpoint_known(host: str, used: list[bool], together: Any) -> None:
+    """A place of more than a day's age would be forgotten, although the library's requests go there each hour."""
+    import httpx  # noqa: PLC0415 needed here only
+
+    wire = Wire(HookSet(together().telemetry, "httpx"))
+    wire.endpoints.learn_metadata(
+        Place("https", "as.example", None, "/"), {"token_endpoint": "https://as.example/as/token"}
+    )
+    request = httpx.Request("POST", f"https://{host}/as/token", data={"grant_type": "refresh_token"})
+    with wire.telemetry.operation(kinds.REFRESH, {"provider": "idp"}):
+        assert wire.begin(request, CALLED, closely=True) is None
+    assert [endpoint.used for endpoint in wire.endpoints.hosts["as.example"].endpoints.values()] == used
 
 
 def test_a_request_within_the_server_of_a_request_counts_too(together: Any) -> None:

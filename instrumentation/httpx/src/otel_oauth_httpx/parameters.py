@@ -47,6 +47,8 @@ NAMES = {
 """What some providers call the parameters of RFC 6749: AWS and DingTalk in camel case, WeChat, TikTok and Facebook by
 names of their own."""
 
+_OWN_NAMES = frozenset(NAMES)
+
 PRESENTED = frozenset(
     (
         "code",
@@ -181,14 +183,19 @@ def form(text: str) -> dict[str, str]:
         return {}
     fields.reverse()  # the first one of a name is put in last, and stays
     if "%" not in text and "+" not in text:
-        return _standard({name: value for field in fields for name, _, value in [field.partition("=")] if value})
+        found = {}
+        for field in fields:
+            name, _, value = field.partition("=")
+            if value:
+                found[name] = value
+        return _standard(found)
     pairs = [field.partition("=") for field in fields]
     return _standard({unquote_plus(name): unquote_plus(value) for name, _, value in pairs if value})
 
 
 def _standard(members: dict[str, Any]) -> dict[str, Any]:
     """Return members under the names of RFC 6749."""
-    if NAMES.keys().isdisjoint(members):
+    if _OWN_NAMES.isdisjoint(members):
         return members
     return {NAMES.get(name, name): value for name, value in members.items()}
 

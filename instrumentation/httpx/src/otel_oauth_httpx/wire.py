@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
 
-from otel_oauth import kinds, provider_errors
+from otel_oauth import kinds, provider_errors, redaction
 from otel_oauth.operation import Operation, current_operation
 from otel_oauth.providers import WELL_KNOWN_PROVIDERS, provider_name
 from otel_oauth_httpx import bodies
@@ -63,11 +63,11 @@ class Wire:
     def _begun(self, request: Any, reading: Reading, closely: bool) -> Sent | None:  # noqa: ANN401, FBT001 as above; the guard hands it on
         if not self._records():
             return None
-        recognised = recognise(self.endpoints, request) if closely else None
+        around = current_operation()
+        recognised = recognise(self.endpoints, request) if closely and not self._overlooks(around, request) else None
         hop = request.extensions.get(HOP)
         if hop is not None and isinstance(hop, Sent) and hop.wire is self:
             return hop.goes_on(request)
-        around = current_operation()
         if around is not None:
             note = around.local
             found = note.fits(around, request, recognised) if isinstance(note, Expected) and not note.sent else None
@@ -84,6 +84,19 @@ class Wire:
             presents.clock = perf_counter()
         present(operation, presents, recognised)
         return Sent(self, operation, recognised, request, reading)
+
+    def _overlooks(self, around: Operation | None, request: Any) -> bool:  # noqa: ANN401 as above
+        """Tell whether somebody else records a request whatever it is, and there is nothing to note of it besides.
+
+        To recognise it would note the use of a learned endpoint, and its secrets for redaction.
+        """
+        return (
+            around is not None
+            and not isinstance(around.local, Expected)
+            and _tells(around)
+            and not redaction.installed()
+            and request.url.raw_host.decode("ascii", "replace") not in self.endpoints.hosts
+        )
 
     def _records(self) -> bool:
         """Tell whether anything is to be recorded here: attached, and not within a block that suppresses it."""
@@ -151,6 +164,11 @@ def _is_its_call(around: Operation, recognised: Recognised) -> bool:
     """Tell whether somebody else records this request: a library's call to its provider that is under way."""
     if isinstance(around.local, Expected):
         return recognised.kind.operation == around.kind.operation
+    return _tells(around)
+
+
+def _tells(around: Operation) -> bool:
+    """Tell whether an operation around a request records all that is sent within it."""
     return bool(around.kind.operation) and not isinstance(around.local, WireNote)
 
 
