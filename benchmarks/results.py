@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmarks.instructions import Counted
     from benchmarks.load import Load, Paced
     from benchmarks.rounds import Estimate, Measured
 
@@ -54,7 +55,7 @@ class Results:
     paced: Paced | None = None
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
     growth: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    instructions: dict[str, dict[str, float]] = field(default_factory=dict)
+    instructions: dict[str, dict[str, Counted]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
@@ -75,6 +76,9 @@ class Results:
             "paced": self.paced.found if self.paced else {},
             "memory": self.memory,
             "growth": self.growth,
-            "instructions": self.instructions,
+            "instructions": {
+                name: {variant: counted._asdict() for variant, counted in found.items()}
+                for name, found in self.instructions.items()
+            },
             "left out": self.left_out,
         }

@@ -67,6 +67,7 @@ def _sections(results: Results) -> Iterator[tuple[str, str]]:
         ("CPU microseconds of one operation", results.measured, _operations),
         ("What ours adds, divided by a profile, in per cent", results.shares, _shares),
         ("Instructions of one operation, in thousands", results.instructions, _instructions),
+        ("Misses of one operation, added by stock / floor / ours", results.instructions, _misses),
         ("Microseconds of single steps", results.alone, _steps),
         ("Milliseconds of a collection", "collection" in results.steps, _collection),
         (f"Under load: {THREADS} clients at once", results.load, _load),
@@ -139,7 +140,8 @@ def _shares(results: Results) -> str:
 
 def _instructions(results: Results) -> str:
     lines = []
-    for name, found in results.instructions.items():
+    for name, counted in results.instructions.items():
+        found = {variant: each.instructions for variant, each in counted.items()}
         added = {each: found[each] - found["bare"] for each in found if each != "bare"}
         of_floor = f"{added['ours'] / added['floor']:.2f}" if name != _WITHOUT_SIGNALS else ""
         lines.append(
@@ -149,6 +151,16 @@ def _instructions(results: Results) -> str:
         )
     header = ["", "bare", *[NAMES[each] for each in _COUNTED], "ours of bare", "ours of stock", "ours of the floor"]
     return _table(header, lines)
+
+
+def _misses(results: Results) -> str:
+    lines = []
+    for name, found in results.instructions.items():
+        bare, added = found["bare"], [found[variant] for variant in ("stock", "floor", "ours")]
+        lines.append(
+            [name] + [" / ".join(f"{each[kind] - bare[kind]:,.0f}" for each in added) for kind in range(1, len(bare))]
+        )
+    return _table(["", "L1, instructions", "L1, data", "L2", "branches mispredicted"], lines)
 
 
 def _steps(results: Results) -> str:

@@ -58,7 +58,14 @@ def everything() -> Results:
         ),
         memory={"host": {"megabytes": 3.0}, "memory": {"megabytes": 7.0}},
         growth={f"{name}, spans sampled": [(1, 1e-4), (10, 1e-4)] for name in POINTS},
-        instructions={"server_code": {"bare": 1e6, "stock": 3e6, "floor": 1.25e6, "ours": 1.5e6}},
+        instructions={
+            "server_code": {
+                "bare": instructions.Counted(1e6, 9e3, 8e3, 1e3, 7e3),
+                "stock": instructions.Counted(3e6, 19e3, 18e3, 4e3, 17e3),
+                "floor": instructions.Counted(1.25e6, 11e3, 9e3, 1500, 8e3),
+                "ours": instructions.Counted(1.5e6, 14e3, 12e3, 3e3, 9e3),
+            }
+        },
         shares={"server_code": {**dict.fromkeys(SDK, 0.0), "SDK: span": 0.25, "operation": 0.75}},
         left_out=["the ledger in Redis: redis-server is not installed"],
     )
@@ -82,6 +89,7 @@ def test_results_become_tables_plots_and_the_page(tmp_path: Path, monkeypatch: p
         "| 0 | 0 (0 to 0) |  |  | held |  |",
         "| server_code | 100 | +400 | +50 | +100 | +300 |",
         "| server_code | 1,000 | +2,000.0 | +250.0 | +500.0 |  |  | 50 % | 0.25 | 2.00 |",
+        "| server_code | 10,000 / 2,000 / 5,000 | 10,000 / 1,000 / 4,000 | 3,000 / 500 / 2,000 | 10,000 /",
         "| server_code | 25 | 0 | 0 | 0 | 75 |",
         "| counter ours | 0.50 | 10 |",
         "| ours | 110 | 6 |",
@@ -198,7 +206,25 @@ def test_the_profile_divides_what_ours_adds() -> None:
 
 @pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
 def test_instructions_are_counted() -> None:
-    assert instructions.count("httpx_plain", "floor") > 1e5
+    found = instructions.count("httpx_plain", "floor")
+    assert found.instructions > 1e5
+    assert found.instructions > found.l1_instruction > found.l2 > 0
+    assert found.l1_data > 0
+    assert found.branches > 0
+
+
+def test_the_second_level_cache_is_that_of_the_machine(tmp_path: Path) -> None:
+    assert instructions.second_level(tmp_path) == []
+    for number, (level, size) in enumerate((("1", "32K"), ("2", "512K"), ("3", "32768K"))):
+        cache = tmp_path / f"index{number}"
+        cache.mkdir()
+        said = {"level": level, "size": size, "ways_of_associativity": "8", "coherency_line_size": "64"}
+        for name, value in said.items():
+            (cache / name).write_text(f"{value}\n")
+    (tmp_path / "index1" / "size").rename(tmp_path / "not told")
+    assert instructions.second_level(tmp_path) == []
+    (tmp_path / "not told").rename(tmp_path / "index1" / "size")
+    assert instructions.second_level(tmp_path) == ["--LL=524288,8,64"]
 
 
 def test_the_command_explains_itself() -> None:
