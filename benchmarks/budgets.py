@@ -52,6 +52,11 @@ _UNSAMPLED = (
     "`Logger.emit`, and `start_span`, which asks the sampler, remain without a span, and all that is counted and "
     "judged: counters must not depend on the sampler."
 )
+_LOOK = (
+    "Host, path and query are members of httpx's parsed URL, a named tuple, and to read the three takes most of the "
+    "look at a GET, and more than is aimed at. What remains asks one set, two strings and whether there is a body; of "
+    "JSON the end of the path, which is cut off and hashed."
+)
 _PACED = (
     "The exporters of the SDK, `BatchSpanProcessor` and `BatchLogRecordProcessor`, serialise and send each span and "
     "record: stock misses the budget too, with one span a request."
@@ -74,6 +79,8 @@ BUDGETS: tuple[Budget, ...] = (
         "wire_refresh", "a refresh that is seen by the httpx plugin alone, of what stock httpx adds", 0.5, 0.7, _CLIENT
     ),
     Budget("httpx_plain", "an httpx request that is not OAuth, of the bare request, beyond the noise", 0.015),
+    Budget("classifier_get", "the look at a GET that is not OAuth, of an empty call", 2.5, 4.7, _LOOK),
+    Budget("classifier_json", "the look at a JSON POST that is not OAuth, of an empty call", 6.25, 8.2, _LOOK),
     Budget("event", "an event in the request, of the SDK's `Logger.emit`", 2.0),
     Budget("redaction_span", "redaction of a span with nothing to redact, of the SDK's span", 0.3),
     Budget("redaction_log", "redaction of a log record with nothing to redact, of the SDK's `Logger.emit`", 0.5),

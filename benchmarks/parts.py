@@ -17,7 +17,7 @@ from benchmarks.memory import measure_memory
 from benchmarks.micro import measure_steps
 from benchmarks.results import Results, Row
 from benchmarks.rounds import Effort, Estimate, Measured, measure
-from benchmarks.steps import instruments, records
+from benchmarks.steps import instruments, oauth, records
 from benchmarks.workers import shares, workers
 from benchmarks.workloads import WORKLOADS
 
@@ -48,7 +48,8 @@ _ESSENTIAL = ("bare", "stock", "ours")
 _ALL = ("bare", "stock", "floor", "ours", "both")
 FLOWS, ALL_FLOWS = 40_000, 1_000_000
 """The memory is measured after so many flows in the whole run, and after so many in one of its own."""
-_STEP_OPERATIONS = 200
+_LOOKS = 5_000
+"""So many looks at a request make a measurement: each is a fraction of a microsecond."""
 _MEMORIES = {"memory": "host", "memory_process": "memory"}
 
 
@@ -99,22 +100,47 @@ def _beside(found: Measured) -> str:
     return f"bare {_micro(found.median('bare').value)} us; {added}"
 
 
-_STEPS: dict[str, tuple[Callable[[], dict[str, Step]], Callable[[Measured], Estimate]]] = {
-    "counter": (instruments.counters, lambda found: found.times("counter ours", "counter sdk")),
-    "event": (records.event, lambda found: found.times("event ours, in the request", "event sdk")),
-    "redaction_span": (
+@dataclass(frozen=True)
+class _Single:
+    """A single step that has a budget.
+
+    :param make: makes it and its peers; ``ratio`` is the value, ``floor`` what it cannot be below.
+    """
+
+    make: Callable[[], dict[str, Step]]
+    ratio: Callable[[Measured], Estimate]
+    floor: Callable[[Measured], Estimate] | None = None
+    operations: int = 200
+
+
+_STEPS = {
+    "counter": _Single(instruments.counters, lambda found: found.times("counter ours", "counter sdk")),
+    "event": _Single(records.event, lambda found: found.times("event ours, in the request", "event sdk")),
+    "redaction_span": _Single(
         records.redacted_span,
         lambda found: found.share("span of a request, redacted", "span of a request"),
     ),
-    "redaction_log": (records.redacted_record, lambda found: found.share("log record, redacted", "log record")),
+    "redaction_log": _Single(records.redacted_record, lambda found: found.share("log record, redacted", "log record")),
+    "classifier_get": _Single(
+        oauth.looks,
+        lambda found: found.times("classifier: GET", "empty call"),
+        lambda found: found.times("reading the URL", "empty call"),
+        _LOOKS,
+    ),
+    "classifier_json": _Single(
+        oauth.looks,
+        lambda found: found.times("classifier: JSON POST", "empty call"),
+        lambda found: found.times("reading the URL", "empty call"),
+        _LOOKS,
+    ),
 }
 
 
 def _step(key: str, effort: Effort, results: Results) -> None:
-    make, ratio = _STEPS[key]
-    found = results.steps[key] = measure(make(), effort, operations=_STEP_OPERATIONS)
+    step = _STEPS[key]
+    found = results.steps[key] = measure(step.make(), effort, operations=step.operations)
     beside = "; ".join(f"{name} {_micro(found.median(name).value)} us" for name in found.seconds)
-    results.add(Row(key, ratio(found), beside))
+    results.add(Row(key, step.ratio(found), beside, floor=None if step.floor is None else step.floor(found)))
 
 
 def _collection(effort: Effort, results: Results) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -42,6 +43,57 @@ _SIZE = 100_000
 _STARTED_SECONDS = 20
 
 
+def _others() -> dict[str, Any]:
+    """Return requests that are not OAuth."""
+    import httpx2  # noqa: PLC0415 slow to import, and each of pyperf's processes measures one step
+
+    api = "https://api.example/orders"
+    return {
+        "GET": httpx2.Request("GET", f"{api}?page=2"),
+        "form POST": httpx2.Request("POST", api, data={"item": "17", "amount": "2"}),
+        "JSON POST": httpx2.Request("POST", api, json={"item": 17, "amount": 2}),
+    }
+
+
+class _Look(Step):
+    """A look at one request, called as the hook of the HTTP client does, without a function in between."""
+
+    def __init__(self, look: Callable[[Any], object], request: Any) -> None:  # noqa: ANN401 a request of httpx2
+        super().__init__(partial(look, request))
+        self._look, self._request = look, request
+
+    def run(self, operations: int) -> None:
+        """Look at it so many times."""
+        look, request = self._look, self._request
+        for _ in range(operations):
+            look(request)
+
+
+def looks() -> dict[str, Step]:
+    """Return the look at requests that are not OAuth, beside a call that does nothing with one.
+
+    The floor reads what tells one from the other, and asks nothing: host, path and query of the URL.
+    """
+    from otel_oauth.providers import WELL_KNOWN_PROVIDERS  # noqa: PLC0415 slow to import
+    from otel_oauth_httpx.classify import sieve  # noqa: PLC0415 as above
+    from otel_oauth_httpx.endpoints import Endpoints  # noqa: PLC0415 as above
+
+    def empty(_request: Any) -> None:  # noqa: ANN401 a request of httpx2
+        pass
+
+    def read(request: Any) -> None:  # noqa: ANN401 as above
+        uri = request.url._uri_reference  # noqa: SLF001 as the classifier does
+        uri.host, uri.path, uri.query  # noqa: B018 it is measured
+
+    others, may_be_oauth = _others(), sieve(Endpoints(WELL_KNOWN_PROVIDERS))
+    return {
+        "empty call": _Look(empty, others["GET"]),
+        "reading the URL": _Look(read, others["GET"]),
+        "classifier: GET": _Look(may_be_oauth, others["GET"]),
+        "classifier: JSON POST": _Look(may_be_oauth, others["JSON POST"]),
+    }
+
+
 def classifier() -> dict[str, Step]:
     """Return the look at a request, whether it is OAuth: at those that are not, and at each kind of those that are."""
     import httpx2  # noqa: PLC0415 slow to import, and each of pyperf's processes measures one step
@@ -51,13 +103,7 @@ def classifier() -> dict[str, Step]:
     from otel_oauth_httpx.endpoints import Endpoints  # noqa: PLC0415 as above
 
     endpoints = Endpoints(WELL_KNOWN_PROVIDERS)
-    may_be_oauth = sieve(endpoints)
-    api = "https://api.example/orders"
-    others = {
-        "GET": httpx2.Request("GET", f"{api}?page=2"),
-        "form POST": httpx2.Request("POST", api, data={"item": "17", "amount": "2"}),
-        "JSON POST": httpx2.Request("POST", api, json={"item": 17, "amount": 2}),
-    }
+    may_be_oauth, others = sieve(endpoints), _others()
     known = {name: httpx2.Request("POST", _ISSUER + path, data=form) for name, (path, form) in _FORMS.items()}
     known["registration"] = httpx2.Request("POST", f"{_ISSUER}/register", json={"redirect_uris": ["https://a"]})
     known["discovery"] = httpx2.Request("GET", f"{_ISSUER}/.well-known/openid-configuration")
