@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from benchmarks import instructions
@@ -77,10 +77,14 @@ def _micro(seconds: float, sign: str = "") -> str:
 # Workloads and steps --------------------------------------------------------------------------------------------------
 
 
-def _workload(name: str, variants: Sequence[str], effort: Effort, results: Results) -> None:
-    chosen = [*variants, *MORE_VARIANTS.get(name, ())]
-    with workers(name, [each for each in chosen if "floor" not in each or "floor" in variants]) as started:
-        found = measure(started, effort, operations=WORKLOADS[name].operations)
+def _measured(name: str, variants: Sequence[str], effort: Effort) -> Measured:
+    with workers(name, variants) as started:
+        return measure(started, effort, operations=WORKLOADS[name].operations)
+
+
+def _workload(name: str, variants: Sequence[str], effort: Effort, times: int, results: Results) -> None:
+    chosen = [each for each in (*variants, *MORE_VARIANTS.get(name, ())) if "floor" not in each or "floor" in variants]
+    found = reduce(Measured.joined, [_measured(name, chosen, effort) for _ in range(times)])
     results.measured[name] = found
     if name in BY_KEY:
         ratio = found.beyond("ours", "again") if "again" in found.seconds else found.ratio("ours", "stock")
@@ -211,12 +215,15 @@ def _instructions(results: Results) -> None:
 # The runs -------------------------------------------------------------------------------------------------------------
 
 
-def _ratios(names: Sequence[str], variants: Sequence[str], workload: Effort, step: Effort) -> list[Part]:
+def _ratios(
+    names: Sequence[str], variants: Sequence[str], workload: Effort, step: Effort, *, times: int = 1
+) -> list[Part]:
+    """Return the parts of workloads and steps; each workload is measured so many times, with new processes."""
     found = [
         Part(
             name,
             tuple(key for key in (name, UNSAMPLED.get(name)) if key in BY_KEY),
-            partial(_workload, name, variants, workload),
+            partial(_workload, name, variants, workload, times),
         )
         for name in names
     ]
@@ -237,7 +244,7 @@ def whole(out: Path) -> list[Part]:
     :param out: where pyperf writes.
     """
     return [
-        *_ratios(tuple(WORKLOADS), _ALL, Effort(7, least=8), Effort(3, least=20)),
+        *_ratios(tuple(WORKLOADS), _ALL, Effort(5, least=5), Effort(3, least=20), times=3),
         Part("the profile", (), _profile),
         Part("attaching", ("attach",), partial(_attach, Effort(20, least=6), stock=True)),
         Part("a collection", (), partial(_collection, Effort(6, least=6))),

@@ -64,6 +64,12 @@ class Measured:
     operations: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
+    def joined(self, more: Measured) -> Measured:
+        """Return the rounds of both."""
+        return Measured(
+            self.operations, {name: [*seconds, *more.seconds[name]] for name, seconds in self.seconds.items()}
+        )
+
     def _array(self, name: str) -> NDArray[np.float64]:
         return np.asarray(self.seconds[name])
 

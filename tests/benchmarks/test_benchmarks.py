@@ -156,6 +156,12 @@ def test_a_ratio_is_of_what_is_added_and_noise_that_meets_all_cancels_out() -> N
     assert found.median("bare").low < found.median("bare").value < found.median("bare").high
 
 
+def test_what_was_measured_twice_counts_as_one() -> None:
+    found = measured([1.0, 1.0], [3.0, 3.0], [2.0, 2.0]).joined(measured([2.0], [6.0], [3.0]))
+    assert found.seconds == {"bare": [1.0, 1.0, 2.0], "stock": [3.0, 3.0, 6.0], "ours": [2.0, 2.0, 3.0]}
+    assert found.ratio("ours", "stock").value == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("effort", "rounds"), [(Effort(0, least=3), 3), (Effort(600, least=1, most=5), 5)])
 def test_there_are_rounds_until_time_is_up_but_so_many_at_least_and_at_most(effort: Effort, rounds: int) -> None:
     assert len(measure({"step": Step(lambda: None)}, effort, operations=1).seconds["step"]) == rounds
