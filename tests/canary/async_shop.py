@@ -13,7 +13,7 @@ import httpx
 import uvicorn
 from authlib.integrations.starlette_client import OAuth
 from canaries import Canaries
-from canary_logging import log_everything
+from canary_logging import log_everything, say_ports
 from fastapi import FastAPI, Request
 from starlette.middleware.sessions import SessionMiddleware
 
@@ -67,7 +67,7 @@ if __name__ == "__main__":
     log_everything()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background without it
     listening = socket.create_server(("127.0.0.1", 0))
-    print(listening.getsockname()[1], flush=True)  # noqa: T201 the test reads the port
+    say_ports(listening.getsockname()[1])
     try:
         uvicorn.Server(uvicorn.Config(app, log_level="debug")).run(sockets=[listening])
     except KeyboardInterrupt:

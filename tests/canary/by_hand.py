@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from canary_logging import log_everything
+from canary_logging import log_everything, say_ports
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
@@ -74,7 +74,7 @@ def main() -> None:
     routes = [Route("/{path:path}", with_starlette, methods=["GET", "POST"])]
     config = uvicorn.Config(Starlette(routes=routes), log_level="debug")
     threading.Thread(target=uvicorn.Server(config).run, args=([listening],), daemon=True).start()
-    print(threaded.port, listening.getsockname()[1], sep="\n", flush=True)  # noqa: T201 the test reads the ports
+    say_ports(threaded.port, listening.getsockname()[1])
     try:
         threaded.serve_forever(poll_interval=0.05)
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ import signal
 import sys
 from importlib import import_module
 
-from canary_logging import log_everything
+from canary_logging import log_everything, say_ports
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
@@ -21,7 +21,7 @@ def main(names: list[str]) -> None:
     os.environ.setdefault("CANARY_ISSUER", here + "/server")
     apps = {f"/{name}": import_module(name).app for name in names}
     placeholder.app = apps.popitem()[1] if len(apps) == 1 else DispatcherMiddleware(lambda _e, _s: [], apps)
-    print(placeholder.port, flush=True)  # noqa: T201 the test reads the port
+    say_ports(placeholder.port)
     try:
         placeholder.serve_forever(poll_interval=0.05)
     except KeyboardInterrupt:

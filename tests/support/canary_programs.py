@@ -35,6 +35,7 @@ def environment(canary_seed: str, service: str, directory: Path, **more: str) ->
         **headers,
         "CANARY_SEED": canary_seed,
         "PYTHONPATH": str(SUPPORT),
+        "PYTHONFAULTHANDLER": "1",
         "PYTHONWARNINGS": "ignore",
         "AUTHLIB_INSECURE_TRANSPORT": "1",
         "NO_PROXY": "127.0.0.1",
@@ -85,7 +86,12 @@ class Program:
             if len(ports) >= number:
                 return [f"http://127.0.0.1:{port}" for port in ports[:number]]
             time.sleep(0.05)
-        pytest.fail(f"{self.program} {self.names} did not start: {Path(self.err.name).read_text()[-3000:]}")
+        ended = self.process.poll()
+        if ended is None:
+            self.process.send_signal(signal.SIGABRT)  # the fault handler says where each thread is
+            self.process.wait(20)
+        how = "hangs" if ended is None else f"ended with {ended}"
+        pytest.fail(f"{self.program} {self.names} {how} at start: {Path(self.err.name).read_text()[-6000:]}")
 
     def stop(self) -> None:
         """Interrupt the program, so that it exports what it has."""
