@@ -50,7 +50,9 @@ FLOWS, ALL_FLOWS = 40_000, 1_000_000
 """The memory is measured after so many flows in the whole run, and after so many in one of its own."""
 _LOOKS = 5_000
 """So many looks at a request make a measurement: each is a fraction of a microsecond."""
-_MEMORIES = {"memory": "host", "memory_process": "memory"}
+_MEMORIES = {"host": "memory", "memory": "memory_process"}
+_FULL = {"host": "memory", "memory": "memory_full"}
+"""The budget for each ledger, and once it holds as many records as it may."""
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,12 @@ def _paced(windows: int, results: Results) -> None:
         results.add(Row(f"cpu_{rate}", found.share(rate, "ours"), beside, bare, floor, workload="server_refresh"))
 
 
-def _memory(flows: int, results: Results) -> None:
+def _memory(flows: int, keys: dict[str, str], results: Results) -> None:
     with ThreadPoolExecutor() as pool:  # each in a process of its own, and no time is measured
-        found = dict(zip(_MEMORIES, pool.map(partial(measure_memory, flows), _MEMORIES.values()), strict=True))
-    for key, left in found.items():
-        results.memory[_MEMORIES[key]] = left
-        results.add(Row(key, Estimate(*[left["megabytes"]] * 3), f"after {flows:,} flows"))
+        found = dict(zip(keys, pool.map(partial(measure_memory, flows), keys), strict=True))
+    results.memory = found
+    for ledger, left in found.items():
+        results.add(Row(keys[ledger], Estimate(*[left["megabytes"]] * 3), f"after {flows:,} flows"))
     series = max(left["series"] for left in found.values())
     results.add(Row("series", Estimate(series, series, series), f"after {flows:,} flows"))
 
@@ -250,15 +252,19 @@ def whole(out: Path) -> list[Part]:
         Part("a collection", (), partial(_collection, Effort(6, least=6))),
         Part("load", (), partial(_load, 4, 2.5)),
         Part("a steady pace", tuple(f"cpu_{rate}" for rate in RATES), partial(_paced, 3)),
-        *full(FLOWS),
+        _remembered(FLOWS, _MEMORIES),
         Part("growth", (), _growth),
         Part("single steps (pyperf)", (), partial(_alone, out)),
     ]
 
 
-def full(flows: int = ALL_FLOWS) -> list[Part]:
-    """Return what measures the memory after so many flows."""
-    return [Part(f"memory after {flows:,} flows", (*_MEMORIES, "series"), partial(_memory, flows), again=False)]
+def _remembered(flows: int, keys: dict[str, str]) -> Part:
+    return Part(f"memory after {flows:,} flows", (*keys.values(), "series"), partial(_memory, flows, keys), again=False)
+
+
+def full() -> list[Part]:
+    """Return what measures the memory after as many flows as fill the ledger."""
+    return [_remembered(ALL_FLOWS, _FULL)]
 
 
 def counted() -> list[Part]:
