@@ -27,7 +27,7 @@ _ERROR_SECONDS = 3600.0
 
 def challenge_of(verifier: str) -> str:
     """Return the challenge of a code verifier with the method S256 (RFC 7636 section 4.2)."""
-    return base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(sha256(verifier.encode("utf-8", "surrogatepass")).digest()).decode().rstrip("=")
 
 
 def initiated(operation: Operation, state: object, *, verifier: bool, seconds: float = LIFETIME) -> None:

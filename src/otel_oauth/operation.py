@@ -180,16 +180,20 @@ class Operation:
         """Leave the operation; record it, unless it is ``deferred``, which :meth:`complete` then does."""
         self.suspend()
         if self.deferred:
-            self._left = perf_counter(), time_ns()
+            self.leave()
         else:
             self._complete(perf_counter(), None, error)
+
+    def leave(self) -> None:
+        """Note this moment as the end, in case that nobody comes back: see :meth:`complete_as_left`."""
+        self._left = perf_counter(), time_ns()
 
     def complete(self, error: BaseException | None = None) -> None:
         """Record the operation and end its span, exactly once however often it is called."""
         self._complete(perf_counter(), None, error)
 
     def complete_as_left(self) -> None:
-        """Record a deferred operation as of the moment when it was left: nobody came back to it."""
+        """Record the operation as of the moment when it was left: nobody came back to it."""
         left, ended_at = self._left or (perf_counter(), None)
         self._complete(left, ended_at, None)
 

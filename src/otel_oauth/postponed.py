@@ -9,10 +9,13 @@ later where nothing collects, as of when it was left.
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_oauth.operation import Operation
 
 _BOUND = 1024
@@ -25,6 +28,7 @@ class Postponed:
     def __init__(self) -> None:
         # Whoever takes the operation out of its list owns it: the request that goes on, or a collection.
         self._waiting: dict[int, tuple[weakref.ref[Any], list[Operation]]] = {}
+        self._calls: deque[Callable[[], object]] = deque(maxlen=_BOUND)
 
     def wait(self, operation: Operation, *marks: object) -> bool:
         """Keep a deferred operation until a call brings one of ``marks``; tell whether one can be remembered."""
@@ -52,13 +56,31 @@ class Postponed:
                 return _taken(owned)
         return None
 
+    def make_later(self, call: Callable[[], object]) -> None:
+        """Have ``call``, which must not raise, made at the next collection, or half a minute later.
+
+        For finalizers: the garbage collector runs them in the middle of anything, under any lock and, before Python
+        3.12, while a context is being changed. This takes no lock and enters no context.
+        """
+        self._calls.append(call)
+
+    def _make_calls(self) -> None:
+        for _ in range(len(self._calls)):
+            try:
+                call = self._calls.popleft()
+            except IndexError:
+                return
+            call()
+
     def flush(self) -> None:
         """Complete what waits."""
+        self._make_calls()
         for mark in list(self._waiting):
             self._give_up(mark)
 
     def sweep(self) -> None:
         """Complete what was left some seconds ago: that HTTP request is over."""
+        self._make_calls()
         limit = perf_counter() - _PATIENCE_SECONDS
         for mark in list(self._waiting):
             _, owned = self._waiting.get(mark, (None, []))
@@ -67,6 +89,7 @@ class Postponed:
 
     def after_fork(self) -> None:
         """Forget what the parent waits for."""
+        self._calls.clear()
         self._waiting.clear()
 
     def _give_up(self, mark: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import logging
 import subprocess
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -94,6 +96,14 @@ def test_one_client_object_alone(recording: Capture, library: Any) -> None:
     post(one, library)
     assert recording.moved() == {}
     assert SEND not in vars(one)
+    HttpxOAuthInstrumentor.instrument_client(one, telemetry=recording.telemetry)
+    left = weakref.ref(one)
+    gc.disable()
+    try:
+        del one
+        assert left() is None, "a client that is not used any more closes its connections at once"
+    finally:
+        gc.enable()
 
 
 def test_one_asynchronous_client_object_alone(recording: Capture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,35 @@ def test_a_response_that_is_dropped_unread_is_recorded(name: str, capture: Any) 
         assert capture.moved() == {}
         del response
         gc.collect()
+    # The garbage collector runs while anybody holds any lock, or changes a context: it only notes what is to be done.
+    assert capture.spans() == []
     assert {**refreshed("success", "normal")}.items() <= capture.moved().items()
+    assert len(capture.spans("oauth.refresh")) == 1
+
+
+def test_a_failed_reading_after_the_response_came_is_no_missing_response(send: Sender, capture: Any) -> None:
+    send.options["transport"] = streaming(send)
+    library = send.library
+
+    def do(client: Any) -> Any:
+        if not send.asynchronous:
+            with client.stream("POST", URL, data=FORM) as response:
+                next(response.iter_raw())
+                with pytest.raises(library.StreamConsumed):
+                    response.read()
+            return None
+
+        async def main() -> None:
+            async with client.stream("POST", URL, data=FORM) as response:
+                async for _ in response.aiter_raw():
+                    break
+                with pytest.raises(library.StreamConsumed):
+                    await response.aread()
+
+        return main()
+
+    send.drive(do)
+    assert capture.moved()["provider_api_calls_total{provider=as.example,operation=refresh,status=200}"] == 1
 
 
 def test_a_method_of_the_application_on_a_response_stays(capture: Any) -> None:
@@ -154,6 +183,34 @@ def test_a_response_that_was_read_can_be_pickled(name: str) -> None:
     send = Sender(name, asynchronous=False)
     send.options["transport"] = streaming(send)
     assert pickle.loads(pickle.dumps(send("POST", URL, data=FORM))).content == BODY  # noqa: S301 our own
+
+
+@pytest.mark.parametrize("copied", [lambda each: pickle.loads(pickle.dumps(each)), copy.deepcopy])  # noqa: S301 our own
+def test_a_copy_of_an_unread_response_has_no_body(send: Sender, capture: Any, copied: Any) -> None:
+    send.options["transport"] = streaming(send)
+
+    def do(client: Any) -> Any:
+        if not send.asynchronous:
+            with client.stream("POST", URL, data=FORM) as response:
+                other = copied(response)
+                with pytest.raises(send.library.StreamClosed):
+                    other.read()
+                other.close()
+                return response.read()
+
+        async def main() -> Any:
+            async with client.stream("POST", URL, data=FORM) as response:
+                other = copied(response)
+                with pytest.raises(send.library.StreamClosed):
+                    await other.aread()
+                await other.aclose()
+                return await response.aread()
+
+        return main()
+
+    assert send.drive(do) == BODY
+    assert {**refreshed("success", "normal")}.items() <= capture.moved().items()
+    assert len(capture.spans("oauth.refresh")) == 1
 
 
 def test_a_streamed_request_body_is_not_touched(send: Sender, capture: Any) -> None:

@@ -19,7 +19,7 @@ from otel_oauth.hooks import HookSet
 from otel_oauth.testing import Capture
 from otel_oauth_authlib.client import CLIENT_HOOKS
 from otel_oauth_httpx import HttpxOAuthInstrumentor
-from otel_oauth_httpx.bodies import CALLED
+from otel_oauth_httpx.bodies import Called
 from otel_oauth_httpx.endpoints import Place
 from otel_oauth_httpx.wire import Wire
 
@@ -186,7 +186,7 @@ def test_what_a_library_sends_keeps_a_learned_endpoint_known(host: str, used: li
     )
     request = httpx.Request("POST", f"https://{host}/as/token", data={"grant_type": "refresh_token"})
     with wire.telemetry.operation(kinds.REFRESH, {"provider": "idp"}):
-        assert wire.begin(request, CALLED, closely=True) is None
+        assert wire.begin(request, Called, closely=True) is None
     assert [endpoint.used for endpoint in wire.endpoints.hosts["as.example"].endpoints.values()] == used
 
 

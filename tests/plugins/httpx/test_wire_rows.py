@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
+import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from client_rows import flow, provider_call, refreshed, validated
+from opentelemetry import trace
 from wire_clients import KINDS, Sender, authorization, code_in, exchange
+
+from otel_oauth.operation import current_operation
+from otel_oauth_httpx import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,6 +312,147 @@ def test_a_redirect_that_the_application_follows_itself(send: Sender, capture: A
 
     assert send.drive(do).status_code == 200
     assert capture.moved() == {**call("refresh", "200", provider=AS_HOST), **refreshed("success", "normal")}
+
+
+@pytest.mark.parametrize("collected", [False, True])
+def test_a_request_that_is_sent_again_after_a_redirect_is_a_call_of_its_own(
+    send: Sender, capture: Any, *, collected: bool
+) -> None:
+    answers = iter([302, 200, 200])
+    headers = {"location": f"{AS}/v2/token"}
+    send.options["transport"] = send.transport(
+        lambda _: send.library.Response(next(answers), headers=headers, json=TOKEN_ANSWER)
+    )
+
+    def do(client: Any) -> Any:
+        request = client.build_request("POST", f"{AS}/token", data={"grant_type": "client_credentials"})
+
+        async def times() -> None:
+            for _ in range(3):
+                await client.send(request)
+                if collected:
+                    capture.telemetry.postponed.flush()
+            assert "otel_oauth_hop" not in request.extensions
+
+        if send.asynchronous:
+            return times()
+        for _ in range(3):
+            client.send(request)
+            if collected:
+                capture.telemetry.postponed.flush()
+        assert "otel_oauth_hop" not in request.extensions
+        return None
+
+    send.drive(do)
+    moved = capture.moved()
+    assert moved[f"provider_api_calls_total{{provider={AS_HOST},operation=token,status=200}}"] == 2
+    assert moved[f"provider_api_calls_total{{provider={AS_HOST},operation=token,status=302}}"] == 1
+
+
+def test_an_answer_with_a_location_that_is_no_redirect_is_the_answer(send: Sender, capture: Any) -> None:
+    send.options["transport"] = send.answering(304, headers={"location": f"{AS}/v2/token"})
+    for _ in range(2):
+        send("POST", f"{AS}/token", data={"grant_type": "client_credentials"})
+    spans = capture.spans("oauth.token")
+    assert [span["attributes"]["http.response.status_code"] for span in spans] == [304, 304], "not held back for a hop"
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_what_a_redirected_request_carries_can_be_kept_and_serialised(
+    send: Sender, capture: Any, *, follow: bool
+) -> None:
+    seen = []
+
+    def see(request: Any) -> None:
+        seen.append(json.dumps(copy.deepcopy(request.extensions)))
+
+    async def also(request: Any) -> None:
+        see(request)
+
+    hooks = {"request": [also if send.asynchronous else see]}
+    send.options |= {"transport": hops(send, 307), "follow_redirects": follow, "event_hooks": hooks}
+    response = refresh(send, f"{AS}/token", "rt")
+    assert len(seen) == 1 + follow
+    json.dumps([copy.deepcopy(response.request.extensions)])
+    assert capture.moved()
+
+
+def test_redirects_that_nobody_follows_are_not_kept(send: Sender, capture: Any) -> None:
+    send.options["transport"] = hops(send, 307)
+
+    def do(client: Any) -> Any:
+        form = {"grant_type": "refresh_token", "refresh_token": "rt"}
+        if not send.asynchronous:
+            return [weakref.ref(client.post(f"{AS}/token", data=form).request) for _ in range(300)]
+
+        async def times() -> Any:
+            return [weakref.ref((await client.post(f"{AS}/token", data=form)).request) for _ in range(300)]
+
+        return times()
+
+    requests = send.drive(do)
+    gc.collect()
+    assert [each for each in requests if each() is not None] == []
+    status = f"provider_api_calls_total{{provider={AS_HOST},operation=refresh,status=307}}"
+    assert capture.moved()[status] == len(requests)
+
+
+def test_a_transport_that_hands_the_request_to_another_client_is_one_call(send: Sender, capture: Any) -> None:
+    library = send.library
+
+    class Handing(library.BaseTransport, library.AsyncBaseTransport):
+        def __init__(self) -> None:
+            answering = send.answering(200, json=TOKEN_ANSWER)
+            self.inner = (library.AsyncClient if send.asynchronous else library.Client)(transport=answering)
+
+        def handle_request(self, request: Any) -> Any:
+            return self.inner.send(request)
+
+        async def handle_async_request(self, request: Any) -> Any:
+            return await self.inner.send(request)
+
+    send.options["transport"] = Handing()
+    assert refresh(send, f"{AS}/token", "rt").status_code == 200
+    assert capture.moved() == {**call("refresh", "200", provider=AS_HOST), **refreshed("success", "normal")}
+    assert len(capture.spans()) == 1
+
+
+# Our own errors -------------------------------------------------------------------------------------------------------
+
+
+def test_a_verifier_that_is_no_text_is_one_exchange(send: Sender, capture: Any) -> None:
+    body = json.dumps({"grant_type": "authorization_code", "code": "c", "client_id": "web", "code_verifier": "\ud800"})
+    send.options["transport"] = send.answering(200, json=TOKEN_ANSWER)
+    send("POST", f"{AS}/token", content=body.encode(), headers={"content-type": "application/json"})
+    assert len(capture.spans("oauth.code_exchange")) == 1
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_an_error_of_ours_at_the_beginning_leaves_no_span_around_the_application(
+    send: Sender, capture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_arguments: Any) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(wire, "present", failing)
+    capture.telemetry.guard.reraise = False
+    send.options["transport"] = send.answering(200, json=TOKEN_ANSWER)
+
+    def do(client: Any) -> Any:
+        form = {"grant_type": "refresh_token", "refresh_token": "rt"}
+        if not send.asynchronous:
+            client.post(f"{AS}/token", data=form)
+            return trace.get_current_span(), current_operation()
+
+        async def main() -> Any:
+            await client.post(f"{AS}/token", data=form)
+            return trace.get_current_span(), current_operation()
+
+        return main()
+
+    span, operation = send.drive(do)
+    assert (span.get_span_context().is_valid, operation) == (False, None)
+    assert capture.moved(own=True)["otel_oauth_errors_total{component=hook}"] == 1
 
 
 # Other operations -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ so that the end is seen, and not the body.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,44 +24,73 @@ def buffered(message: Any) -> bytes | None:  # noqa: ANN401 a request or respons
     return found if isinstance(found, bytes) else None
 
 
-def observe(response: Any, ended: Ended, lost: Callable[[], None], reading: Reading) -> None:  # noqa: ANN401 a response of httpx or httpx2
+def observe(response: Any, ended: Ended, lost: Callable[[], None], reading: type[Reading]) -> None:  # noqa: ANN401 a response of httpx or httpx2
     """Call ``ended(body, error)`` once, when the response was read or closed; the body is ``None`` if it was not read.
 
-    :param lost: called instead if the response goes away without having been read or closed.
+    :param lost: called instead if the response goes away without having been read or closed; by a finalizer, which may
+        run in the middle of anything: it must take no lock and enter no context.
     """
     observed = _Observed(response, ended, lost)
-    observed.put({name: reading.once(observed, getattr(response, name)) for name in reading.names})
+    ours = reading(response, observed)
+    observed.put({name: getattr(ours, name) for name in reading.names})
 
 
-def _once(observed: _Observed, original: Callable[[], Any]) -> Callable[[], Any]:
-    def once() -> Any:  # noqa: ANN401 what the response returns
-        with _End(observed):
-            return original()
+class Reading:
+    """What stands in the place of the two methods that read and close a response, once.
 
-    return once
+    Bound methods of ours do: a copy or a pickle of the response gets its own methods in their place.
 
-
-def _async_once(observed: _Observed, original: Callable[[], Any]) -> Callable[[], Any]:
-    async def once() -> Any:  # noqa: ANN401 as above
-        with _End(observed):
-            return await original()
-
-    return once
-
-
-class Reading(NamedTuple):
-    """How a response of a client is read: by a call or by an awaited one.
-
-    :param names: the methods that read and close it.
-    :param once: makes what stands in the place of such a method, once.
+    :cvar names: the two methods.
     """
 
-    names: tuple[str, str]
-    once: Callable[[_Observed, Callable[[], Any]], Callable[[], Any]]
+    names: ClassVar[tuple[str, str]]
+
+    def __init__(self, response: Any, observed: _Observed | None) -> None:  # noqa: ANN401 a response of httpx or httpx2
+        self._response = response
+        self._observed = observed
+        self._originals = [getattr(response, name) for name in self.names]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _itself, (self._response,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Reading:
+        return type(self)(deepcopy(self._response, memo), None)
 
 
-CALLED = Reading(("read", "close"), _once)
-AWAITED = Reading(("aread", "aclose"), _async_once)
+def _itself(response: Any) -> Any:  # noqa: ANN401 as above
+    return response
+
+
+class Called(Reading):
+    """For a client whose calls return."""
+
+    names = ("read", "close")
+
+    def read(self) -> Any:  # noqa: ANN401 what the response returns
+        """Do what the response's own method does, and see the end."""
+        with _End(self._observed):
+            return self._originals[0]()
+
+    def close(self) -> Any:  # noqa: ANN401 as above
+        """Do what the response's own method does, and see the end."""
+        with _End(self._observed):
+            return self._originals[1]()
+
+
+class Awaited(Reading):
+    """For a client whose calls are awaited."""
+
+    names = ("aread", "aclose")
+
+    async def aread(self) -> Any:  # noqa: ANN401 as above
+        """Do what the response's own method does, and see the end."""
+        with _End(self._observed):
+            return await self._originals[0]()
+
+    async def aclose(self) -> Any:  # noqa: ANN401 as above
+        """Do what the response's own method does, and see the end."""
+        with _End(self._observed):
+            return await self._originals[1]()
 
 
 class _Observed:
@@ -104,15 +134,15 @@ class _Observed:
 class _End:
     """The first call that reads or closes the response, as a ``with`` block."""
 
-    def __init__(self, observed: _Observed) -> None:
+    def __init__(self, observed: _Observed | None) -> None:
         self._observed = observed
         self._first = False
 
     def __enter__(self) -> None:
-        self._first = self._observed.off()
+        self._first = self._observed is not None and self._observed.off()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._first:
+        if self._first and self._observed is not None:
             self._observed.ended(self._observed.body if error is None else None, error)

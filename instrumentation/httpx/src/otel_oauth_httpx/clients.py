@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import weakref
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 from otel_oauth.operation import innermost
-from otel_oauth_httpx.bodies import AWAITED, CALLED
+from otel_oauth_httpx.bodies import Awaited, Called
 from otel_oauth_httpx.wire import HOP
 
 if TYPE_CHECKING:
@@ -100,8 +101,14 @@ def attach_to(client: Any, wire: Wire) -> None:  # noqa: ANN401 a client of http
     taken = getattr(getattr(client, SEND, None), "__func__", None) is not original
     if original is None or taken or hasattr(original, _OURS):
         return
-    ours = _hook(wire, original, asynchronous=inspect.iscoroutinefunction(original))
-    setattr(client, SEND, ours.__get__(client))
+    ours, itself = _hook(wire, original, asynchronous=inspect.iscoroutinefunction(original)), weakref.ref(client)
+
+    @functools.wraps(original)
+    def send(request: Any) -> Any:  # noqa: ANN401 the HTTP client's
+        return ours(itself(), request)  # a bound method would keep the client alive until the next collection
+
+    setattr(send, _OURS, True)
+    setattr(client, SEND, send)
 
 
 def detach_from(client: Any) -> None:  # noqa: ANN401 as above
@@ -124,7 +131,7 @@ def _sync_hook(wire: Wire, original: Send) -> Send:
     def send(client: Any, request: Any) -> Any:  # noqa: ANN401 the HTTP client's
         closely, sent = may_be_oauth(request), None
         if closely or HOP in request.extensions or innermost() is not None:
-            sent = wire.begin(request, CALLED, closely=closely)
+            sent = wire.begin(request, Called, closely=closely)
         if sent is None:
             began = perf_counter()
             response = original(client, request)
@@ -149,7 +156,7 @@ def _async_hook(wire: Wire, original: Send) -> Send:
     async def send(client: Any, request: Any) -> Any:  # noqa: ANN401 the HTTP client's
         closely, sent = may_be_oauth(request), None
         if closely or HOP in request.extensions or innermost() is not None:
-            sent = wire.begin(request, AWAITED, closely=closely)
+            sent = wire.begin(request, Awaited, closely=closely)
         if sent is None:
             began = perf_counter()
             response = await original(client, request)

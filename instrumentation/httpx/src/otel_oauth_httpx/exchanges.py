@@ -27,7 +27,12 @@ class Note(own_tokens.Exchange):
 
 
 class WireNote(Note):
-    """Notes of an operation that is the request itself."""
+    """Notes of an operation that is the request itself.
+
+    :ivar request: the identity of the request, which lives as long as it is sent.
+    """
+
+    request: int = 0
 
 
 class Expected(Note):

@@ -63,7 +63,8 @@ def kind_of_path(path: str) -> OperationKind | None:
 
 def _tails(names: Iterable[str]) -> frozenset[str]:
     """Return how paths end whose last segment is one of these, cut off as the classifier does it."""
-    endings = [f"/{name}{slash}" for name in names for slash in ("", "/")]
+    spelt = {form for name in names for form in (name, name.title(), name.capitalize(), name.upper())}
+    endings = [f"/{name}{slash}" for name in spelt for slash in ("", "/")]
     short = [ending for ending in endings if len(ending) < TAIL]
     longer = [before + ending for ending in short for before in (*string.ascii_letters, *string.digits, *"-._~/")]
     return frozenset([ending[-TAIL:] for ending in (*endings, *longer)])

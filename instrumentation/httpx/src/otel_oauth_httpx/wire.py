@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,15 +25,20 @@ from otel_oauth_httpx.registered import registered
 from otel_oauth_httpx.responses import outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_oauth.hooks import HookSet
     from otel_oauth_httpx.bodies import Reading
     from otel_oauth_httpx.recognised import Outcome, Recognised
 
 HOP = "otel_oauth_hop"
-"""Where a redirected request carries what its first hop was, in the extensions that httpx copies from hop to hop."""
-_REDIRECTS = range(300, 400)
+"""Where a redirected request carries the number of its call, in the extensions that httpx copies from hop to hop.
+
+A plain number: the application may serialise the extensions, copy them, or keep them.
+"""
+_NUMBERS = count(1)
+_MOST_HOPS = 256
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _MOST_ORIGINS = 256
 with suppress_instrumentation():
     _SUPPRESSING = frozenset(get_current())
@@ -52,38 +59,61 @@ class Wire:
         self.attempts = Attempts(self.telemetry)
         self.registered = registered(hooks)
         self._origins: dict[str, tuple[str, str | None]] = {}
+        self._redirected: dict[int, Sent] = {}
 
-    def begin(self, request: Any, reading: Reading, *, closely: bool) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
+    def begin(self, request: Any, reading: type[Reading], *, closely: bool) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
         """Return what is going to be sent, entered; ``None`` if it is nothing of ours. It never raises.
 
         :param closely: the request may be OAuth; if not, it can only be part of something that is.
         """
         return self.telemetry.guard.run("hook", self._begun, request, reading, closely)
 
-    def _begun(self, request: Any, reading: Reading, closely: bool) -> Sent | None:  # noqa: ANN401, FBT001 as above; the guard hands it on
+    def _begun(self, request: Any, reading: type[Reading], closely: bool) -> Sent | None:  # noqa: ANN401, FBT001 as above; the guard hands it on
         if not self._records():
             return None
         around = current_operation()
         recognised = recognise(self.endpoints, request) if closely and not self._overlooks(around, request) else None
-        hop = request.extensions.get(HOP)
-        if hop is not None and isinstance(hop, Sent) and hop.wire is self:
-            return hop.goes_on(request)
+        gone_on = self._next_hop(request) if HOP in request.extensions else None
+        if gone_on is not None:
+            return gone_on
         if around is not None:
             note = around.local
             found = note.fits(around, request, recognised) if isinstance(note, Expected) and not note.sent else None
             if found is not None and isinstance(note, Expected):
                 return self._expected(around, note, request, found, reading)
-        if recognised is None or (around is not None and _is_its_call(around, recognised)):
+        if recognised is None or (around is not None and _is_its_call(around, recognised, request)):
             return None
         if recognised.kind is kinds.AUTHORIZE and known_login(self.telemetry.ledger, recognised):
             return None
         operation = self.telemetry.operation(recognised.kind, self._facts(recognised))
-        operation.start()
         presents = operation.local = WireNote()
-        if recognised.kind is kinds.DISCOVER:
-            presents.clock = perf_counter()
-        present(operation, presents, recognised)
+        presents.request = id(request)
+        operation.start()
+        try:
+            if recognised.kind is kinds.DISCOVER:
+                presents.clock = perf_counter()
+            present(operation, presents, recognised)
+        except Exception:
+            operation.suspend()  # nobody else would: the application must not go on within it
+            raise
         return Sent(self, operation, recognised, request, reading)
+
+    def wait(self, sent: Sent) -> int:
+        """Keep a redirected call until its next hop is sent, or nobody is expected to send it; return its number."""
+        waiting = self._redirected
+        if len(waiting) >= _MOST_HOPS:
+            for number, each in list(waiting.items()):
+                if each.operation.ended or len(waiting) >= _MOST_HOPS:
+                    waiting.pop(number, None)
+        number = next(_NUMBERS)
+        waiting[number] = sent
+        return number
+
+    def _next_hop(self, request: Any) -> Sent | None:  # noqa: ANN401 as above
+        """Return the call that a request goes on with; ``None`` if it was given up for lost, or is sent once more."""
+        sent = self._redirected.pop(request.extensions[HOP], None)
+        _unmark(request)
+        return None if sent is None else sent.goes_on(request)
 
     def _overlooks(self, around: Operation | None, request: Any) -> bool:  # noqa: ANN401 as above
         """Tell whether somebody else records a request whatever it is, and there is nothing to note of it besides.
@@ -108,7 +138,7 @@ class Wire:
         note: Expected,
         request: Any,  # noqa: ANN401 as above
         recognised: Recognised,
-        reading: Reading,
+        reading: type[Reading],
     ) -> Sent:
         """Return the request that a library's call around it is about: the call's own operation tells of both."""
         note.sent = True
@@ -150,26 +180,38 @@ class Wire:
             return
         recognised = refused(self.endpoints, request, response.status_code, response.headers)
         around = current_operation()
-        if recognised is None or (around is not None and _is_its_call(around, recognised)):
+        if recognised is None or (around is not None and _is_its_call(around, recognised, request)):
             return
-        operation = self.telemetry.operation(recognised.kind, self._facts(recognised))
+        found = outcome(self.endpoints, recognised, response.status_code, response.headers, None)
+        operation = self.telemetry.operation(
+            recognised.kind, {**self._facts(recognised), "called": True, **found.facts}
+        )
         operation.ago = perf_counter() - began
         operation.start()
-        operation.facts["called"] = True
-        operation.facts.update(outcome(self.endpoints, recognised, response.status_code, response.headers, None).facts)
         operation.end()
 
 
-def _is_its_call(around: Operation, recognised: Recognised) -> bool:
-    """Tell whether somebody else records this request: a library's call to its provider that is under way."""
+def _is_its_call(around: Operation, recognised: Recognised, request: Any) -> bool:  # noqa: ANN401 as above
+    """Tell whether somebody else records this request: a library's call to its provider that is under way.
+
+    Or the client whose transport hands the request on to this one.
+    """
     if isinstance(around.local, Expected):
         return recognised.kind.operation == around.kind.operation
+    if isinstance(around.local, WireNote):
+        return around.local.request == id(request)
     return _tells(around)
 
 
 def _tells(around: Operation) -> bool:
     """Tell whether an operation around a request records all that is sent within it."""
     return bool(around.kind.operation) and not isinstance(around.local, WireNote)
+
+
+def _unmark(request: Any) -> None:  # noqa: ANN401 a request of httpx or httpx2
+    """Take the number of a call off a request: neither the transport nor the application needs to see it any more."""
+    # Not changed in place: the application may use the same dictionary for other requests.
+    request.extensions = {name: value for name, value in request.extensions.items() if name != HOP}
 
 
 @lru_cache(maxsize=256)
@@ -185,21 +227,32 @@ class Sent:
     """A recognised request on its way.
 
     :param owned: the operation is this request's own, and ends with it.
+    :ivar lost: nobody read or closed the response while it lived.
     """
 
     wire: Wire
     operation: Operation
     recognised: Recognised
     request: Any
-    reading: Reading
+    reading: type[Reading]
     owned: bool = True
-    _before: tuple[dict[str, object], Any] | None = None
+    lost: bool = field(default=False, init=False)
+    _before: tuple[dict[str, object], Any] | None = field(default=None, init=False)
+    _first: Callable[[], Any] | None = field(default=None, init=False)
 
     def goes_on(self, request: Any) -> Sent | None:  # noqa: ANN401 a request of httpx or httpx2
-        """Take the next hop of a redirect as the same call; ``None`` if it was given up for lost since."""
-        operation = self.operation
+        """Take the next hop of a redirect as the same call.
+
+        ``None`` if it was given up for lost since, or if this is the same request once more: nobody followed.
+        """
+        operation, first = self.operation, None if self._first is None else self._first()
+        if first is not None:
+            _unmark(first)
         if self.owned:
-            if self.wire.telemetry.postponed.back(self) is not operation:
+            waited = self.wire.telemetry.postponed.back(self)
+            if waited is not operation or request is first:
+                if waited is not None:
+                    waited.complete_as_left()
                 return None
             operation.deferred = False
             operation.resume()
@@ -207,9 +260,6 @@ class Sent:
             operation.facts.clear()
             operation.facts.update(self._before[0])
             operation.case = self._before[1]
-        for hop in (self.request, request):
-            # Neither the transport nor the application needs to see it any more.
-            hop.extensions = {name: value for name, value in hop.extensions.items() if name != HOP}
         self.request = request
         return self
 
@@ -217,10 +267,16 @@ class Sent:
         """See that no response came. It never raises."""
         self.wire.telemetry.guard.run("hook", self._failed, error)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException, status: int | None = None) -> None:
+        """See that there is no answer.
+
+        :param status: that of the response, if the application's reading of it failed.
+        """
         facts, failed = self.operation.facts, provider_errors.transport_error(error)
         if failed is not None or not isinstance(error, Exception):
             facts.update(called=True, http_status="0", provider_error=failed)
+        elif status is not None:
+            facts["http_status"] = str(status)
         if self.owned:
             self.operation.suspend()
         self._settled(None, error)
@@ -230,7 +286,10 @@ class Sent:
         settle(operation, self.recognised, found, error)
         waits = operation.kind is kinds.DISCOVER and self.wire.attempts.settle(operation, self.recognised, found)
         if self.owned and not waits:
-            operation.complete(error)
+            if self.lost:
+                operation.complete_as_left()
+            else:
+                operation.complete(error)
 
     def answered(self, response: Any) -> None:  # noqa: ANN401 a response of httpx or httpx2
         """See the head of the response. It never raises."""
@@ -253,17 +312,23 @@ class Sent:
 
     def _observe(self, response: Any, status: int, headers: Mapping[str, str]) -> None:  # noqa: ANN401 as above
         """Wait for the application to read or close the response."""
+        telemetry = self.wire.telemetry
 
         def ended(body: bytes | None, error: BaseException | None) -> None:
-            self.wire.telemetry.guard.run("hook", self._ended, status, headers, body, error)
+            telemetry.guard.run("hook", self._ended, status, headers, body, error)
 
-        bodies.observe(response, ended, partial(ended, None, None), self.reading)
+        def lost() -> None:
+            self.lost = True
+            self.operation.leave()
+            telemetry.postponed.make_later(partial(ended, None, None))
+
+        bodies.observe(response, ended, lost, self.reading)
 
     def _redirected(self, response: Any) -> None:  # noqa: ANN401 as above
         """Wait for the next hop; if nobody follows, the redirect was the answer."""
-        # Not changed in place: the application may use the same dictionary for other requests.
-        self.request.extensions = {**self.request.extensions, HOP: self}
-        operation = self.operation
+        request, operation = self.request, self.operation
+        request.extensions = {**request.extensions, HOP: self.wire.wait(self)}
+        self._first, self.request = weakref.ref(request), None  # it lives no longer for having been redirected
         self._before = operation.facts.copy(), operation.case
         self._read(response.status_code, response.headers, None)
         redirected(operation)
@@ -276,7 +341,7 @@ class Sent:
 
     def _ended(self, status: int, headers: Mapping[str, str], body: bytes | None, error: BaseException | None) -> None:
         if error is not None:
-            self._failed(error)
+            self._failed(error, status)
             return
         self._settled(self._read(status, headers, body), None)
 

@@ -46,6 +46,14 @@ def test_a_streamed_request_is_recognised_by_its_url(library: Any) -> None:
     assert next(stream) == b"token=t"
 
 
+@pytest.mark.parametrize("path", ["/oauth/revoke", "/OAuth/Revoke", "/Oauth/Revoke/", "/OAUTH/REVOKE"])
+def test_the_case_of_a_path_does_not_matter(path: str) -> None:
+    form = {"token": "t", "client_id": "c", "client_secret": "s"}
+    found = classifier(Endpoints())(httpx2.Request("POST", f"https://as.example.org{path}", data=form))
+    assert found is not None
+    assert found.kind is kinds.REVOKE
+
+
 @LIBRARIES
 def test_a_multipart_form_is_a_stream(library: Any) -> None:
     request = library.Request("POST", "https://as.example.org/token", files={"a": b"1"}, data=GRANT)
