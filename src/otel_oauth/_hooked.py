@@ -8,6 +8,7 @@ wrapper of wrapt, which binds and looks like it.
 
 from __future__ import annotations
 
+import weakref
 from copy import deepcopy
 from functools import partial, reduce, wraps
 from importlib import import_module
@@ -36,7 +37,8 @@ def in_place_of(original: Any, hook: Hook, hooks: HookSet, *, method: bool) -> A
     """Return what stands in the place of ``original``: of a function a function, of anything else wrapt's."""
     flags = original.__code__.co_flags if type(original) is FunctionType else _GENERATORS
     if flags & _GENERATORS or hook.drive is not None:
-        return _ours(original, _wrapper(hook, hooks))
+        made = _our_data if hasattr(type(original), "__set__") else _ours
+        return made(original, _wrapper(hook, hooks))
     make = _coroutine_function if flags & CO_COROUTINE else _function
     return wraps(original)(make(original, hook, hooks, () if method else (None,)))
 
@@ -101,12 +103,19 @@ def _going_on(call: Call, left: Left, result: Any) -> Any:  # noqa: ANN401 the l
     if operation is not None:
         operation.suspend()
     if type(result) is CoroutineType:
-        return _awaited(call, left, result)
+        return _as(result, _awaited(call, left, result))
     if operation is None:
         left(call, result, None)
     else:
         observe_entry(result, operation.resume, partial(left, call))
     return result
+
+
+def _as(inner: Any, outer: Any) -> Any:  # noqa: ANN401 coroutines
+    """Return ``outer``, which looks like ``inner``, and closes it when it goes without having been awaited."""
+    outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
+    weakref.finalize(outer, inner.close).atexit = False
+    return outer
 
 
 async def _awaited(call: Call, left: Left, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
@@ -153,3 +162,13 @@ class _ours(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # noqa: N801 gene
 
     def __reduce_ex__(self, protocol: Any) -> str:  # noqa: ANN401 as pickle calls it
         return str(self.__qualname__)
+
+
+class _our_data(_ours):  # noqa: N801 private
+    """What stands in the place of a property: to set and to delete it is the property's matter."""
+
+    def __set__(self, instance: object, value: object) -> None:
+        self.__wrapped__.__set__(instance, value)  # type: ignore[attr-defined]  # it has one, see above
+
+    def __delete__(self, instance: object) -> None:
+        self.__wrapped__.__delete__(instance)  # type: ignore[attr-defined]  # as above

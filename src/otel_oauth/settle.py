@@ -59,6 +59,21 @@ def answered(operation: Operation, status: int) -> None:
         facts.setdefault("limiter", "endpoint")
 
 
+_RAISED = {"PermissionDenied": 403, "Http404": 404, "SuspiciousOperation": 400, "BadRequest": 400}
+"""What Django answers its exceptions with."""
+
+
+def raised(error: BaseException) -> int:
+    """Return the status that a web framework answers an exception with: what the framework's own name, else 500."""
+    bases = {base.__name__: base.__module__.partition(".")[0] for base in type(error).__mro__}
+    if bases.get("HTTPException") in ("werkzeug", "starlette"):
+        holder = getattr(error, "response", None) or error
+        named = getattr(holder, "status_code", None) or getattr(holder, "code", None)
+        return named if isinstance(named, int) else SERVER_ERROR
+    django = (status for name, status in _RAISED.items() if bases.get(name) == "django")
+    return next(django, SERVER_ERROR)
+
+
 def handled(request: Operation, error: BaseException | None) -> None:
     """Complete the HTTP request of a callback where the framework does not tell its status.
 

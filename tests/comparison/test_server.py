@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -300,5 +301,7 @@ def test_after_uninstrument_every_attribute_is_the_original(capture: Capture, at
         after = _attributes(application)
     hooked = {key for key, value in before.items() if during[key] is not value}
     assert len(hooked) > 40
-    assert [key for key, value in before.items() if after[key] is not value and key[1] != "_client_auth"] == []
+    changed = [key for key, value in before.items() if after[key] is not value and key[1] != "_client_auth"]
+    # A bound method is made anew: to keep the old one would keep the server alive.
+    assert [key for key in changed if type(before[key]) is not MethodType or before[key] != after[key]] == []
     assert {key for key in after if key not in before} <= {(cls, "__slotnames__") for cls, _ in after}

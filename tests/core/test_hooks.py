@@ -640,3 +640,60 @@ def test_nothing_is_recorded_while_instrumentation_is_suppressed(
     assert counted() == 0
     module.Base().call()
     assert counted() == 1
+
+
+# What goes before it is used ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_coroutine_that_nobody_awaits_warns_once_and_by_its_own_name(
+    attach: Callable[..., Any], counted: Callable[[], float], *, hooked: bool
+) -> None:
+    module, _ = attach(*["Base.returns_coroutine"] * hooked)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        closed = module.Base().returns_coroutine()
+        assert closed.__qualname__ == "Base.acall"
+        closed.close()
+        del closed
+        gc.collect()
+        assert said == []
+        module.Base().returns_coroutine()
+        gc.collect()
+    assert [str(each.message) for each in said] == ["coroutine 'Base.acall' was never awaited"]
+    assert counted() == 0
+
+
+class _WithProperty:
+    """An application that gives its callback by a property."""
+
+    def __init__(self) -> None:
+        self.given: Any = lambda: "first"
+
+    @property
+    def settable(self) -> Any:
+        return self.given
+
+    @settable.setter
+    def settable(self, value: Any) -> None:
+        self.given = value
+
+    @property
+    def readable(self) -> Any:
+        return self.given
+
+
+def test_a_property_stays_one(attach: Callable[..., Any], counted: Callable[[], float]) -> None:
+    _, hooks = attach()
+    hooks.adopt(_WithProperty, {"settable": Hook(begin), "readable": Hook(begin)})
+    application = _WithProperty()
+    assert (application.settable(), application.readable(), counted()) == ("first", "first", 2)
+    application.settable = lambda: "second"
+    assert application.given() == "second"
+    assert "settable" not in vars(application)
+    with pytest.raises(AttributeError):
+        application.readable = None  # type: ignore[misc]  # that is the test
+    with pytest.raises(AttributeError):
+        del application.readable
+    hooks.detach()
+    assert type(vars(_WithProperty)["settable"]) is property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth_authlib import endpoints, framework
@@ -10,7 +12,7 @@ from otel_oauth_authlib.grants import CHALLENGE_CALLBACKS, CLIENT_AUTH_CALLBACKS
 from otel_oauth_authlib.server_callbacks import AUTHENTICATION_CALLBACKS, OWN_SERVER_CALLBACKS, SERVER_CALLBACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_oauth.hooks import Call
     from otel_oauth_authlib.requests import EndpointRequest
@@ -39,10 +41,10 @@ def adopt(call: Call) -> type[EndpointRequest]:
     if seen is not None and seen[0] == registered:
         return seen[1]
     made = framework.notes_of(call.hooks.origin(type(server), "create_oauth2_request"))
-    notes[server] = registered, made
     _adopt_server(call, authentication, methods)
     _adopt_grants(call)
     endpoints.adopt(call)
+    notes[server] = registered, made  # last: another thread's first request must not find the classes as they were
     return made
 
 
@@ -71,10 +73,20 @@ def _adopt_grants(call: Call) -> None:
 
 
 def _adopt_cached_client_auth(call: Call, cached: Any) -> None:  # noqa: ANN401 Authlib's, or the application's
-    """Give the hooked ``query_client`` to a server that authenticated a client before attach with its own."""
-    server = call.instance
-    before = getattr(cached, "query_client", None)
-    if getattr(before, "__self__", cached) is not server:
+    """Give the hooked ``query_client`` to a server that authenticated a client before attach with its own.
+
+    Only if it is the very function that ours stands in the place of: whatever else is there, the application put there.
+    """
+    before, ours = getattr(cached, "query_client", None), getattr(type(call.instance), "query_client", None)
+    function = getattr(before, "__func__", None)
+    theirs = function is getattr(ours, "__wrapped__", None) and getattr(before, "__self__", None) is call.instance
+    if function is None or ours is None or not theirs:
         return
-    cached.query_client = server.query_client
-    call.hooks.on_detach(partial(setattr, cached, "query_client", before))
+    cached.query_client = MethodType(ours, call.instance)
+    call.hooks.on_detach(partial(_give_back, weakref.ref(cached), ours, function))
+
+
+def _give_back(cached: weakref.ref[Any], ours: object, function: Callable[..., Any]) -> None:
+    found = cached()
+    if found is not None and getattr(found.query_client, "__func__", None) is ours:
+        found.query_client = MethodType(function, found.query_client.__self__)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otel_oauth import settle
+from otel_oauth import settle, vocabulary
 from otel_oauth_authlib.requests import EndpointRequest
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ def pending_operation(call: Call, marks: tuple[object, ...] = (), endpoint: str 
     """
     request = flask_request()
     if request is not None:
-        opened_by, operation = request.environ.get(_ENVIRON_KEY, (None, None))
-        same = operation is not None and opened_by is call.instance and operation.facts["endpoint"] == endpoint
-        return operation if same else None
+        opened: _Opened | None = request.environ.get(_ENVIRON_KEY)
+        same = opened is not None and opened.by is call.instance and opened.operation.facts["endpoint"] == endpoint
+        return opened.operation if opened is not None and same else None
     waiting = call.telemetry.postponed.back(*(mark for mark in marks if mark is not None))
     if waiting is None:
         return None
@@ -133,9 +134,34 @@ def defer(call: Call, operation: Operation, marks: tuple[object, ...] = ()) -> N
         operation.deferred = call.telemetry.postponed.wait(operation, *(mark for mark in marks if mark is not None))
     else:
         operation.deferred = True
-        request.environ[_ENVIRON_KEY] = (call.instance, operation)
+        request.environ[_ENVIRON_KEY] = _Opened(call.instance, operation, request.environ.get(_ENVIRON_KEY))
         complete = _completion(operation)
         sys.modules["flask"].after_this_request(complete)
+
+
+class _Opened:
+    """What an HTTP request under Flask keeps of the operation that its response completes.
+
+    Where an exception propagates (``TESTING``, ``PROPAGATE_EXCEPTIONS``) Flask makes no response, and the request goes.
+    """
+
+    def __init__(self, by: object, operation: Operation, before: _Opened | None) -> None:
+        self.by = by
+        self.operation = operation
+        self.before = before  # of another server or client; its response is still to come as well
+
+    def __del__(self) -> None:
+        operation = self.operation
+        if not operation.ended and not sys.is_finalizing():
+            telemetry = operation.telemetry
+            operation.leave()
+            telemetry.postponed.make_later(partial(telemetry.guard.run, "operation", _failed, operation))
+
+
+def _failed(operation: Operation) -> None:
+    if not operation.ended:
+        settle.answered(operation, vocabulary.SERVER_ERROR)
+        operation.complete_as_left()
 
 
 def _completion(operation: Operation) -> Any:  # noqa: ANN401 a callback of Flask's type

@@ -39,11 +39,16 @@ def begin_endpoint(call: Call, endpoint: str, given: object, method: str = "POST
 
 
 def end_endpoint(operation: Operation, result: Any, error: BaseException | None) -> int:  # noqa: ANN401 the framework's
-    """Settle the HTTP status of an endpoint request and return it; 500 if an exception escapes."""
-    status = vocabulary.SERVER_ERROR
+    """Settle the HTTP status of an endpoint request and return it.
+
+    What the framework answers an exception with that escapes is its own; an error handler of the application's is not
+    seen.
+    """
     if error is None:
         told = operation.facts.get("http_status")
         status = int(str(told)) if told else int(getattr(result, "status_code", 200))
+    else:
+        status = settle.raised(error)
     settle.answered(operation, status)
     return status
 

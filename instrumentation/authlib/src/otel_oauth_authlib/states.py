@@ -155,7 +155,8 @@ def _cache_lost(call: Call, lookup: StateLookup) -> bool:
     cache, entry = getattr(call.instance, "cache", None), None if lookup.state is None else lookup.state.entry
     if not cache or entry is None or entry.status != Status.ISSUED:
         return False
-    if iscoroutinefunction(cache.get):
+    # Authlib awaits the cache of an asynchronous integration, of whatever kind its `get` is.
+    if iscoroutinefunction(cache.get) or iscoroutinefunction(call.instance.get_state_data):
         return call.hooks.notes.get(call.instance) is _UNMARKED
     return cache.get(f"{_prefix(call)}{call.argument(1, 'state')}") is None
 

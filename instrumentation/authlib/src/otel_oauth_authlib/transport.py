@@ -175,6 +175,7 @@ def _requested(call: Call, result: Any, error: BaseException | None) -> None:  #
         if status is None:
             return
     elif error is note.refused:
+        note.refused = None  # it holds the application's frames
         return
     else:
         status = getattr(getattr(error, "response", None), "status_code", None)

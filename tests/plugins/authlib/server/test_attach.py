@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from typing import Any
+from unittest import mock
 
 import pytest
 from authlib.integrations.flask_oauth2 import AuthorizationServer
@@ -223,3 +226,34 @@ def test_a_suppressed_request_is_not_recorded(server: Any, capture: Any) -> None
     with suppress_instrumentation():
         server.post("/token", grant_type="client_credentials")
     assert capture.moved() == {}
+
+
+def test_what_the_application_puts_on_a_server_for_a_while_is_used_as_long_as_without(make_server: Any) -> None:
+    def statuses() -> list[int]:
+        served = make_server()
+        found = [served.post("/token", grant_type="client_credentials").status_code]
+        with mock.patch.object(served.server, "query_client", return_value=None):
+            found.append(served.post("/token", grant_type="client_credentials").status_code)
+        return [*found, served.post("/token", grant_type="client_credentials").status_code]
+
+    bare = statuses()
+    with Capture() as capture:
+        AuthlibInstrumentor().instrument(telemetry=capture.telemetry)
+        assert statuses() == bare
+        AuthlibInstrumentor().uninstrument()
+
+
+def test_servers_that_nobody_uses_any_more_are_not_kept(make_server: Any) -> None:
+    before = make_server()
+    before.post("/token", grant_type="client_credentials")
+    with Capture() as capture:
+        AuthlibInstrumentor().instrument(telemetry=capture.telemetry)
+        servers = [before, *(make_server() for _ in range(3))]
+        for server in servers:
+            for _ in range(3):
+                server.post("/token", grant_type="client_credentials")
+        left = [weakref.ref(server.server) for server in servers]
+        del before, server, servers
+        gc.collect()
+        assert [each() for each in left] == [None] * 4
+        AuthlibInstrumentor().uninstrument()

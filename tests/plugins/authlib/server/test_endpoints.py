@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
+import requests
+import starlette.exceptions
 from authlib_rows import OWNERSHIP, endpoint, storage
 from authlib_versions import AUTHLIB
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.wrappers import Response
+
+from otel_oauth import settle
 
 try:
     from authlib.oauth2.rfc9207 import IssuerParameter
@@ -239,3 +248,63 @@ def test_issuer_parameter(make_server: Any, capture: Any) -> None:
     assert "iss=https" in answer.headers["Location"]
     started = {"oauth_authorization_started{client_id=web}": 1}
     assert capture.moved() == {**_authorization("POST", 302), **storage("query_client", "query_client"), **started}
+
+
+def test_revocation_of_a_token_that_says_nothing_of_itself(
+    server: Any, capture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each method of Authlib's own mixin raises: its revocation asks for neither."""
+
+    def raising(_token: Any) -> bool:
+        raise NotImplementedError
+
+    token = server.login()["access_token"]
+    capture.telemetry.ledger.retire(token)
+    cls = type(server.store.tokens[0])
+    monkeypatch.setattr(cls, "is_revoked", raising)
+    monkeypatch.delattr(cls, "is_expired")
+    capture.mark()
+    assert server.post("/revoke", token=token).status_code == 200
+    assert REVOKED.items() <= capture.moved().items()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (HTTPException(response=Response("down", 503)), 503),
+        (TooManyRequests(), 429),
+        (starlette.exceptions.HTTPException(404), 404),
+        (PermissionDenied(), 403),
+        (Http404(), 404),
+        (requests.HTTPError(response=requests.Response()), 500),
+        (RuntimeError(), 500),
+    ],
+)
+def test_the_frameworks_own_exceptions_tell_the_status(error: Exception, status: int) -> None:
+    assert settle.raised(error) == status
+
+
+def test_a_framework_exception_in_a_callback_is_counted_with_its_status(server: Any, capture: Any) -> None:
+    server.store.fail_saving = TooManyRequests()
+    capture.mark()
+    assert server.post("/token", grant_type="client_credentials").status_code == 429
+    moved = capture.moved()
+    assert endpoint("token", 429).items() <= moved.items()
+    assert moved["oauth_rate_limit_exceeded{limiter_type=endpoint}"] == 1
+
+
+def test_a_request_that_flask_gives_no_response_is_counted(server: Any, capture: Any) -> None:
+    server.app.config["PROPAGATE_EXCEPTIONS"] = True
+
+    @server.app.get("/broken")
+    def broken() -> str:
+        server.server.get_consent_grant(end_user="user")
+        raise ArithmeticError
+
+    capture.mark()
+    asked = {"response_type": "code", "client_id": "web", "redirect_uri": "https://client.example/cb"}
+    with pytest.raises(ArithmeticError):
+        server.http.get("/broken", query_string=asked)
+    server.http = None
+    gc.collect()
+    assert capture.moved()["oauth_http_requests_total{method=GET,endpoint=authorization,status=500}"] == 1
