@@ -6,6 +6,7 @@ import copy
 import inspect
 import io
 import logging
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -287,3 +288,121 @@ def test_uninstall_gives_the_method_back(install: Callable[..., None], console: 
     assert logging.Logger.callHandlers is before
     console.logger.info("code=%s&x=1", SECRET)
     assert SECRET in console.text
+
+
+# Values that are hard to look at --------------------------------------------------------------------------------------
+
+
+def tree(children: int) -> dict[str, Any]:
+    root: dict[str, Any] = {"name": "root", "children": []}
+    root["children"] += [{"parent": root, "n": number} for number in range(children)]
+    return root
+
+
+def test_a_value_that_holds_itself_is_looked_at_once(install: Callable[..., None], console: Console) -> None:
+    install()
+    plain, holding = tree(50), tree(50)
+    holding["children"][7]["refresh_token"] = SECRET
+    console.logger.info("trees", extra={"plain": plain, "holding": holding})
+    (record,) = console.records
+    assert vars(record)["plain"] is plain
+    assert SECRET not in repr(vars(record)["holding"])
+    assert holding["children"][7]["refresh_token"] == SECRET
+
+
+def test_a_variable_that_holds_itself_is_looked_at_once(install: Callable[..., None], console: Console) -> None:
+    install()
+    try:
+        raise_with(tree(50))
+    except RuntimeError:
+        console.logger.exception("it failed")
+    assert console.records[0].exc_info is not None
+
+
+def raise_with(held: Any) -> None:
+    kept = held
+    msg = f"it failed with a {type(kept).__name__}"
+    raise RuntimeError(msg)
+
+
+class _ChangedMeanwhile(dict[str, Any]):
+    def values(self) -> Any:
+        msg = "dictionary changed size during iteration"
+        raise RuntimeError(msg)
+
+    items = values
+
+
+@pytest.mark.parametrize(
+    "held", [_ChangedMeanwhile(a=1), list(range(1_000_000)), b"x" * 10_000_000, [{"n": n} for n in range(100_000)]]
+)
+def test_a_variable_that_cannot_be_looked_at_takes_the_variables_and_nothing_else(
+    install: Callable[..., None], console: Console, held: Any
+) -> None:
+    install()
+    try:
+        raise_with(held)
+    except RuntimeError:
+        console.logger.exception("order 17 could not be stored")
+    (record,) = console.records
+    assert record.exc_info is None, "a handler could print its variables"
+    assert console.text.startswith("order 17 could not be stored\nTraceback")
+    assert "RuntimeError: it failed with a" in console.text
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no exception groups")
+def test_the_variables_of_an_exception_group_are_looked_at(install: Callable[..., None], console: Console) -> None:
+    install()
+    for held in ({"refresh_token": SECRET}, {"n": 1}):
+        with pytest.raises(RuntimeError) as raised:
+            raise_with(held)
+        error = raised.value.with_traceback(raised.tb.tb_next)  # without this function's own variables
+        console.logger.error("failed", exc_info=BaseExceptionGroup("several", [error]))  # type: ignore[name-defined,unused-ignore]  # noqa: F821 of Python 3.11
+    assert [record.exc_info is None for record in console.records] == [True, False]
+
+
+def test_the_rest_of_a_value_with_too_many_elements_is_left_out(install: Callable[..., None], console: Console) -> None:
+    install()
+    console.logger.info("many", extra={"rows": [*range(20_000), f"code={SECRET}&x=1"]})
+    (record,) = console.records
+    assert SECRET not in repr(vars(record))
+    assert vars(record)["rows"][:3] == [0, 1, 2]
+    assert vars(record)["rows"][-1] == "[redacted:uninspected]"
+
+
+# Names that stand for no secret, names as HTTP has them ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["error", "app.error", "scope", "provider", "client_id", "http.status_code"])
+def test_under_a_readable_name_text_is_looked_at(install: Callable[..., None], console: Console, name: str) -> None:
+    install()
+    url = f"GET https://shop.example/cb?code={SECRET}&client_secret={SECRET} failed"
+    held = {name: url, "nested": {name: [url]}, "kept": {name: "invalid_grant"}, "said": f'{{"{name}": "{url}"}}'}
+    console.logger.info("failed", extra=held)
+    (record,) = console.records
+    assert SECRET not in repr(vars(record))
+    assert vars(record)["kept"] == {name: "invalid_grant"}
+
+
+def test_names_and_values_in_pairs_and_in_bytes(install: Callable[..., None], console: Console) -> None:
+    install()
+    headers = [("accept", "text/html"), ("x-api-key", SECRET), (b"cookie", f"session={SECRET}".encode())]
+    console.logger.info("sent", extra={"headers": headers, "form": {b"refresh_token": SECRET.encode(), b"n": b"1"}})
+    (record,) = console.records
+    assert SECRET not in repr(vars(record))
+    assert vars(record)["headers"][0] == ("accept", "text/html")
+    assert vars(record)["form"][b"n"] == b"1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f'{{"{name}": "{SECRET}"}}' for name in ("sid", "sig", "otp")),
+        f"sid: {SECRET}",
+        f"next=%2Fcb%3Fsid%3D{SECRET}",
+        *(f"using {name} {SECRET} now" for name in ("api_key", "session_id", "credential", "ticket", "jwt", "otp")),
+    ],
+)
+def test_every_name_is_seen_however_its_value_stands_beside_it(install: Callable[..., None], text: str) -> None:
+    install()
+    assert SECRET not in redaction.redact(text)

@@ -25,6 +25,8 @@ _SIGNAL = "log"
 _STANDARD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime"))
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
 _MOST_LOCALS = 2000
+_SHIFT = 10
+"""A value more for each so many bits of its length: a kilobyte of text."""
 _EXCEPTION = "exception."
 _PLAIN = (str, bytes, dict, list, tuple)
 
@@ -132,24 +134,51 @@ def locals_hold_secrets(error: BaseException, redactor: Redactor) -> bool:
     looked_at = 0
     for frame in _frames(error):
         for name, value in list(frame.f_locals.items()):
-            looked_at += 1
-            if looked_at > _MOST_LOCALS:
+            try:
+                looked_at += _size(value, _MOST_LOCALS - looked_at)
+                if looked_at > _MOST_LOCALS:
+                    return True
+                kinds = redactor.found({name: value}) if isinstance(value, _PLAIN) else ()
+            except Exception:  # noqa: BLE001 a value that another thread changes meanwhile, a str() of the application's
                 return True
-            for kind in redactor.found({name: value}) if isinstance(value, _PLAIN) else ():
+            for kind in kinds:
                 redactor.count(_SIGNAL, kind)
                 return True
     return False
 
 
+def _size(value: object, most: int) -> int:
+    """Return how many values are in a variable, up to a few more than ``most``; long text counts as several."""
+    size, waiting, seen = 0, [value], {id(value)}
+    while waiting and size <= most:
+        value = waiting.pop()
+        size += 1
+        if isinstance(value, (str, bytes, bytearray)):
+            size += len(value) >> _SHIFT
+        elif isinstance(value, (dict, list, tuple)):
+            if len(value) > most:
+                return size + len(value)
+            for each in list(value.values() if isinstance(value, dict) else value):
+                if id(each) not in seen:
+                    seen.add(id(each))
+                    waiting.append(each)
+    return size
+
+
 def _frames(error: BaseException | None) -> Iterator[FrameType]:
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        step: TracebackType | None = error.__traceback__
+    waiting: list[object] = [error]
+    while waiting:
+        raised = waiting.pop()
+        if not isinstance(raised, BaseException) or id(raised) in seen:
+            continue
+        seen.add(id(raised))
+        step: TracebackType | None = raised.__traceback__
         while step is not None:
             yield step.tb_frame
             step = step.tb_next
-        error = error.__cause__ or error.__context__
+        group = getattr(raised, "exceptions", ())  # of an ExceptionGroup
+        waiting += [raised.__cause__, raised.__context__, *(group if isinstance(group, (list, tuple)) else ())]
 
 
 def _uninspected(record: logging.LogRecord) -> logging.LogRecord:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from otel_oauth._patterns import pattern
-from otel_oauth.redaction._policy import ENOUGH, LETTER, WITHOUT_MIXTURE, Found, Policy, looks_secret
+from otel_oauth.redaction._policy import ENOUGH, LETTER, READABLE, WITHOUT_MIXTURE, Found, Policy, looks_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,9 @@ def pairs(text: str, policy: Policy) -> Iterator[Found]:
             continue
         start, end = _value(text, place, entry)
         value = text[start:end]
-        if entry.kind and after in _BESIDE and not _stands_out(value, match):
+        # Under a readable name there is a value of its own, or text: what is in that is looked at.
+        text_instead = entry.readable and READABLE.fullmatch(value) is None
+        if text_instead or (entry.kind and after in _BESIDE and not _stands_out(value, match)):
             continue
         if entry.readable or _is_secret(value, entry, policy, in_form=_in_form(text, match, end)):
             if not entry.certain:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 DIGIT = pattern(r"[0-9]")
 LETTER = pattern(r"[A-Za-z]")
 _NAME = pattern(r"[a-z]*(?:[A-Z][a-z]{2,}|[^A-Za-z][a-z]*)*")  # such as WaitingForApproval, out-of-order
+READABLE = pattern(r"(?!ey[JI])[A-Za-z0-9_.\-]{0,128}")
+"""A value that stays as it is under a name that stands for no secret; whatever else is there is text like any other."""
 ENOUGH = 96
 _SHORTEST = 8
 WITHOUT_MIXTURE = 16

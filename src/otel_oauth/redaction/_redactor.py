@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from otel_oauth._patterns import pattern
 from otel_oauth._seen import SEEN, Mark
-from otel_oauth.redaction._policy import Policy, looks_secret
+from otel_oauth.redaction._policy import READABLE, Policy, looks_secret
 from otel_oauth.redaction._text import regions
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ _STEMS = (
 _ALONE = (
     *("eyj", "bearer", "basic", "negotiate", "dpop"),
     *("code ", "token ", "secret ", "password ", "verifier ", "assertion ", "cookie ", "nonce ", "state "),
+    *("key ", "session ", "session_id ", "credential ", "signature ", "ticket ", "authorization ", "auth "),
+    *("passphrase ", "pwd ", "jwt ", "sid ", "otp "),
 )
 """The same for a text without a separator between names and values."""
 
 _SEPARATORS = frozenset("=:%'\">|\t\\&")
 """One of them is between a name and its value, unless that is a sentence; the last two may stand for any, escaped."""
+
+_SHORT = pattern(r"(?:sid|sig|otp|pin)(?![a-z0-9])")
+"""The short stems, whatever is between name and value."""
 
 _TO_WORDS = bytes(byte | 32 if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))  # noqa: PLR2004 ASCII
 _WORD_STEMS = tuple(stem.replace("=", " ").encode() for stem in _STEMS)
@@ -45,8 +51,25 @@ _RECENT = 64  # few: what is kept of text that comes once costs the caches of th
 _LONGEST_REMEMBERED = 512
 _LONGEST = 1 << 18
 _DEEPEST = 16
+_MOST_ELEMENTS = 10_000
 _NUMBERS = frozenset((int, float, bool, type(None)))
 _KEYS = 4096
+
+
+class _Walk:
+    """What the look at one nested value has in common: what it is within, and how many elements it may still see.
+
+    :param cut: a value that holds itself is cut off where it does.
+    :ivar cycles: there was one.
+    """
+
+    __slots__ = ("cut", "cycles", "left", "path")
+
+    def __init__(self, *, cut: bool = False) -> None:
+        self.path: set[int] = set()
+        self.left = _MOST_ELEMENTS
+        self.cut = cut
+        self.cycles = False
 
 
 class Redactor:
@@ -127,14 +150,14 @@ class Redactor:
             for stem in self._stems:
                 if stem in lowered:
                     return True
-            return "@" in text
+            return "@" in text or _SHORT.search(lowered) is not None
         for stem in self._alone:  # noqa: SIM110 a generator costs more than the search
             if stem in lowered:
                 return True
         return False
 
     def _rewritten(self, text: str, signal: str) -> str:
-        rest = ""
+        rest, generation = "", SEEN.generation
         if len(text) > _LONGEST:
             self.count(signal, "uninspected")
             text, rest = text[:_LONGEST], text[_LONGEST:]
@@ -145,13 +168,13 @@ class Redactor:
             parts.append(_written(region.mark))
             done = region.end
         if not done and not rest:
-            self._remember(text, SEEN.generation)
+            self._remember(text, generation)
             return text
         if self.dry_run:
             return text + rest
         parts.append(text[done:])
         redacted = "".join(parts) + (UNINSPECTED if rest else "")
-        self._remember(redacted, SEEN.generation)
+        self._remember(redacted, generation)
         return redacted
 
     def count(self, signal: str, kind: str) -> None:
@@ -173,7 +196,8 @@ class Redactor:
             if key not in plain:
                 break
             if type(value) is str:
-                if value not in clean and recent.get(value) != generation and key not in readable:
+                known = value in clean or recent.get(value) == generation
+                if not known and (key not in readable or READABLE.fullmatch(value) is None):
                     unknown.append(value)
             elif type(value) not in _NUMBERS:
                 break
@@ -191,9 +215,9 @@ class Redactor:
             if entry is None or entry.readable:
                 self._note(key, entry)
             kind = type(value)
-            if kind in _NUMBERS or (entry is not None and entry.readable):
+            if kind in _NUMBERS or (kind is str and _stays(value, entry)):
                 continue
-            if kind is str and entry is None:
+            if kind is str and (entry is None or entry.readable):
                 if value not in self._clean:
                     unknown.append(key)
             else:
@@ -250,7 +274,7 @@ class Redactor:
             self._clean.clear()
         self._clean[text] = None
         if not SEEN.watch(text):
-            del self._clean[text]
+            self._clean.pop(text, None)
 
     def kind(self, name: str) -> str | None:
         """Return the kind of secret that a parameter of this name holds, or ``None``."""
@@ -268,7 +292,7 @@ class Redactor:
         """Return a value, however nested, without secrets: the same object if there are none. Nothing is changed."""
         return self._value(value, None, signal, 0)
 
-    def _value(self, value: Any, entry: Name | None, signal: str, depth: int) -> Any:  # noqa: ANN401 as above
+    def _value(self, value: Any, entry: Name | None, signal: str, depth: int, walk: _Walk | None = None) -> Any:  # noqa: ANN401 as above
         if type(value) in _NUMBERS:
             return value
         if depth > _DEEPEST:
@@ -280,41 +304,76 @@ class Redactor:
             text = bytes(value).decode("latin-1")
             after = self._named(text, entry, signal)
             return value if after is text else after.encode("latin-1", "replace")
-        return self._other(value, entry, signal, depth)
+        return self._other(value, entry, signal, depth, walk)
 
-    def _other(self, value: Any, entry: Name | None, signal: str, depth: int) -> Any:  # noqa: ANN401 as above
-        if isinstance(value, Mapping):
-            return self._mapping(value, signal, depth)
-        if isinstance(value, (Sequence, set, frozenset)):
-            return self._items(value, entry, signal, depth)
-        text = str(value)
-        after = self._named(text, entry, signal)
-        return value if after is text else after
+    def _other(self, value: Any, entry: Name | None, signal: str, depth: int, walk: _Walk | None) -> Any:  # noqa: ANN401 as above
+        if not isinstance(value, (Mapping, Sequence, set, frozenset)):
+            text = str(value)
+            after = self._named(text, entry, signal)
+            return value if after is text else after
+        if walk is not None:
+            return self._container(value, entry, signal, depth, walk)
+        walk = _Walk()
+        changed = self._container(value, entry, signal, depth, walk)
+        if changed is not value and walk.cycles:  # what leads back would lead to the secrets
+            return self._container(value, entry, "", depth, _Walk(cut=True))
+        return changed
 
-    def _items(self, value: Any, entry: Name | None, signal: str, depth: int) -> Any:  # noqa: ANN401 as above
+    def _container(self, value: Any, entry: Name | None, signal: str, depth: int, walk: _Walk) -> Any:  # noqa: ANN401 as above
+        if id(value) in walk.path:
+            walk.cycles = True
+            return UNINSPECTED if walk.cut else value
+        walk.path.add(id(value))
+        try:
+            if isinstance(value, Mapping):
+                return self._mapping(value, signal, depth, walk)
+            return self._items(value, entry, signal, depth, walk)
+        finally:
+            walk.path.discard(id(value))
+
+    def _exhausted(self, signal: str, walk: _Walk) -> bool:
+        """Tell whether a value has more elements than are looked at; the rest of it is left out."""
+        walk.left -= 1
+        if walk.left == 0:
+            self.count(signal, "uninspected")
+        return walk.left <= 0
+
+    def _items(self, value: Any, entry: Name | None, signal: str, depth: int, walk: _Walk) -> Any:  # noqa: ANN401 as above
         items: list[Any] = []
         same = True
-        for item in value:
-            items.append(self._value(item, entry, signal, depth + 1))
+        # A pair of a name and its value, as HTTP headers are held.
+        pair = depth > 0 and entry is None and type(value) is tuple and len(value) == 2  # noqa: PLR2004 see above
+        for item in list(value):  # another thread may change it meanwhile
+            if self._exhausted(signal, walk):
+                return value if self.dry_run else [*items, UNINSPECTED]
+            named = self._entry(value[0]) if pair and items else entry
+            items.append(self._value(item, named, signal, depth + 1, walk))
             same = same and items[-1] is item
         return value if same else (tuple(items) if isinstance(value, tuple) else items)
 
-    def _mapping(self, value: Mapping[Any, Any], signal: str, depth: int) -> Any:  # noqa: ANN401 as above
+    def _mapping(self, value: Mapping[Any, Any], signal: str, depth: int, walk: _Walk) -> Any:  # noqa: ANN401 as above
         after: dict[Any, Any] = {}
         same = True
-        for key, item in value.items():
-            name = self._value(key, None, signal, depth + 1)
-            entry = self._policy.names.get(key) if isinstance(key, str) else None
-            after[name] = self._value(item, entry, signal, depth + 1)
+        for key, item in list(value.items()):  # as above
+            if self._exhausted(signal, walk):
+                return value if self.dry_run else {**after, UNINSPECTED: UNINSPECTED}
+            name = self._value(key, None, signal, depth + 1, walk)
+            after[name] = self._value(item, self._entry(key), signal, depth + 1, walk)
             same = same and name is key and after[name] is item
         return value if same else after
+
+    def _entry(self, name: object) -> Name | None:
+        """Return what the name of a value says, which servers and HTTP clients hold as text or bytes."""
+        if isinstance(name, bytes):
+            name = name.decode("latin-1")
+        return self._policy.names.get(name) if isinstance(name, str) else None
 
     def _named(self, value: str, entry: Name | None, signal: str) -> str:
         """Return the value of a name that may stand for a secret."""
         if entry is None or not value or "[redacted:" in value:
             return self.text(value, signal)
         if entry.readable:
-            return value
+            return value if _stays(value, entry) else self.text(value, signal)
         if not entry.certain and not self._policy.strict and not looks_secret(value):
             return self.text(value, signal)
         self.count(signal, entry.kind)
@@ -322,6 +381,11 @@ class Redactor:
         mark = SEEN.mark(entry.kind, rest if entry.kind == "authorization" and rest else value)
         written = f"{scheme} {_written(mark)}" if entry.kind == "authorization" and rest else _written(mark)
         return value if self.dry_run else written
+
+
+def _stays(value: str, entry: Name | None) -> bool:
+    """Tell whether a value is one of a name that stands for no secret, and not some text."""
+    return entry is not None and entry.readable and READABLE.fullmatch(value) is not None
 
 
 def _written(mark: Mark) -> str:
