@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from demo.expectations import ANY_TIME
 from demo.readings import COUNTERS, ERRORS, Series
 from otel_oauth import vocabulary
-from otel_oauth.catalogue import BY_NAME, DOCUMENTED
-from otel_oauth.telemetry import SCOPE
+from otel_oauth.catalogue import BY_NAME, DOCUMENTED, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

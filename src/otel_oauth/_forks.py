@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 
-from otel_oauth import _sdk_locks
+from otel_oauth import _sdk_forks
+from otel_oauth.catalogue import SCOPE
 
 if TYPE_CHECKING:
     from otel_oauth.recorder import Recorder
@@ -27,7 +28,7 @@ def _meter_providers() -> list[object]:
 
 def _before_fork() -> None:
     # In the order in which a collection takes them: first the SDK's, then ours.
-    _held_of_sdk.extend(_sdk_locks.hold(_meter_providers()))
+    _held_of_sdk.extend(_sdk_forks.hold(_meter_providers()))
     # A child must not inherit a lock of the SDK that our own thread holds in the middle of a record.
     queues = [queue for telemetry in list(living) for queue in (telemetry.recorder, telemetry.emission.queue)]
     _held.extend(queue for queue in queues if queue.recording.acquire(timeout=1.0))
@@ -43,7 +44,7 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     _held.clear()
     _held_of_sdk.clear()
-    _sdk_locks.renew(_meter_providers())
+    _sdk_forks.start_over(_meter_providers(), SCOPE)
     for telemetry in list(living):
         telemetry.after_fork()
 

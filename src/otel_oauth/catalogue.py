@@ -15,6 +15,9 @@ from itertools import product
 from math import prod
 from typing import Final, Literal
 
+SCOPE = "otel_oauth"
+"""The instrumentation scope of every signal of this product."""
+
 OTHER = "other"
 """The value that stands for every label value outside its closed set or beyond its cap."""
 

@@ -22,8 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from otel_oauth._exposition import Watch, join_siblings
-from otel_oauth.catalogue import BY_NAME
-from otel_oauth.telemetry import SCOPE
+from otel_oauth.catalogue import BY_NAME, SCOPE
 
 try:
     from opentelemetry.exporter.prometheus import PrometheusMetricReader

@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("otel_oauth")
 
-SCOPE = "otel_oauth"
-"""The instrumentation scope of every signal of this product."""
-
 _MOST_LINKS = 100
 
 GAUGE_KINDS: dict[Metric, Kind] = {
@@ -90,17 +87,17 @@ class Telemetry:
         self.table = Table((*c.DOCUMENTED, *c.OWN), self.settings.caps)
         self.guard = Guard(self._count_error)
         self.ledger = self._open_ledger()
-        self.tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)
+        self.tracer = trace.get_tracer(c.SCOPE, __version__, tracer_provider)
         self._counts = Counts(self.guard)
         self._hooks: dict[tuple[str, str], int] = {}
         self.postponed = Postponed()
         self.step: type[Operation] = Operation if self.settings.storage_spans else Step
         """What a storage operation is: with a span of its own only if that is wanted."""
         self.recorder = Recorder(self.guard, self._look)
-        pipeline = LogsPipeline((SCOPE, __version__), logger_provider)
+        pipeline = LogsPipeline((c.SCOPE, __version__), logger_provider)
         self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
         self.plans = Plans(self.table, self.recorder, self.emission.told)
-        self._make_instruments(metrics.get_meter(SCOPE, __version__, meter_provider))
+        self._make_instruments(metrics.get_meter(c.SCOPE, __version__, meter_provider))
         living.add(self)
 
     def _open_ledger(self) -> Ledger:

@@ -217,3 +217,53 @@ def test_the_gauges_of_a_child_in_memory_do_not_count_the_parents(place: Any) ->
         place,
     )
     assert (parent, child) == (1, 0 if place == "memory" else 1)
+
+
+@pytest.mark.parametrize("collected", [True, False], ids=["collected", "pending"])
+@pytest.mark.parametrize("temporality", ["CUMULATIVE", "DELTA"])
+def test_a_child_does_not_export_what_the_parent_had_measured(temporality: str, *, collected: bool) -> None:
+    before, child, parent = run(
+        f"""
+        from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter
+        from opentelemetry.sdk.metrics.export import AggregationTemporality
+
+        chosen = AggregationTemporality.{temporality}
+        reader = InMemoryMetricReader({{Counter: chosen, Histogram: chosen, ObservableCounter: chosen}})
+        provider = MeterProvider([reader])
+        telemetry = Telemetry(provider, settings=Settings(ledger="memory"))
+        others = provider.get_meter("application").create_counter("others")
+
+        def record(times):
+            for _ in range(times):
+                facts = {{"provider": "shop", "refresh": "success", "reason": "normal"}}
+                with telemetry.operation(kinds.REFRESH, facts):
+                    others.add(1)
+
+        def exported():
+            found = {{}}
+            for resource in reader.get_metrics_data().resource_metrics:
+                for scope in resource.scope_metrics:
+                    for metric in scope.metrics:
+                        points = metric.data.data_points
+                        found[metric.name] = sum(getattr(p, "count", getattr(p, "value", 0)) for p in points)
+            return [found.get(name, 0) for name in (c.TOKEN_REFRESH.name, c.TOKEN_REFRESH_DURATION.name, "others")]
+
+        def work():
+            record(2)
+            return [exported(), exported()]
+
+        record(5)
+        before = exported() if {collected} else None
+        child = in_child(work)
+        record(1)
+        print(json.dumps([before, child, exported()]))
+        """
+    )
+    assert before == ([5, 5, 5] if collected else None)
+    # What the application's own instrument has stays as the SDK leaves it.
+    if temporality == "CUMULATIVE":
+        assert (child, parent) == ([[2, 2, 7], [2, 2, 7]], [6, 6, 6])
+    elif collected:
+        assert (child, parent) == ([[2, 2, 2], [0, 0, 0]], [1, 1, 1])
+    else:
+        assert (child, parent) == ([[2, 2, 7], [0, 0, 0]], [6, 6, 6])

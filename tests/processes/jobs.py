@@ -1,7 +1,8 @@
 """A plain program whose jobs refresh a token at $ISSUER in processes of their own, with no line of telemetry.
 
-Its argument is how it makes them: ``fork`` or ``spawn`` of multiprocessing, or ``os.fork``. A job ends when its
-standard input does, so that whoever started the program sees to it that there was time for an export.
+Its argument is how it makes them: ``fork`` or ``spawn`` of multiprocessing, or ``os.fork``. It goes on
+to make them when the pipe $EXPORTED is closed, and they end when $UNTIL is, so that whoever started the program sees
+to it that there was time for an export.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ def refresh(times: int, start_token: str) -> None:
 
 def job(times: int, start_token: str) -> None:
     refresh(times, start_token)
-    with open(os.environ["UNTIL"], "rb") as file:  # noqa: PTH123 a pipe: this waits for its end
+    wait_for("UNTIL")
+
+
+def wait_for(pipe: str) -> None:
+    with open(os.environ[pipe], "rb") as file:  # noqa: PTH123 a pipe: this waits for its end
         file.read()
 
 
@@ -49,6 +54,7 @@ def in_processes(method: str, jobs: list[tuple[int, str]]) -> None:
 if __name__ == "__main__":
     method, own, *tokens = sys.argv[1:]
     refresh(1, own)  # attached, and with telemetry of its own, before the others are made
+    wait_for("EXPORTED")
     made = [(number + 2, token) for number, token in enumerate(tokens)]
     if method == "os.fork":
         in_forks(made)

@@ -39,17 +39,21 @@ def refreshes(receiver: OtlpReceiver) -> list[tuple[float, float]]:
 def test_each_process_exports_what_it_did_itself(
     method: str, provider: Provider, receiver: OtlpReceiver, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    until = tmp_path / "until"
+    until, exported = tmp_path / "until", tmp_path / "exported"
     os.mkfifo(until)
+    os.mkfifo(exported)
     tokens = [refresh_token(provider) for _ in range(3)]
-    quickly = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500", "UNTIL": str(until)}
+    quickly = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    pipes = {"EXPORTED": str(exported), "UNTIL": str(until)}
     process = subprocess.Popen(
         [str(PROGRAMS / "opentelemetry-instrument"), sys.executable, str(HERE / "jobs.py"), method, *tokens],
-        env={**environment, **quickly, "PYTHONWARNINGS": "ignore"},
+        env={**environment, **quickly, **pipes, "PYTHONWARNINGS": "ignore"},
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
+        with exported.open("wb"):  # so that the forks begin with what was given to the SDK
+            receiver.wait_for(lambda _: refreshes(receiver) == [(1, 1)], timeout=60)
         with until.open("wb"):  # the jobs go on until this is closed
             receiver.wait_for(lambda _: len(spans(receiver)) == 6, timeout=60)
             receiver.wait_for(lambda _: refreshes(receiver) == [(1, 1), (2, 2), (3, 3)], timeout=30)
