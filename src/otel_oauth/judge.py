@@ -91,7 +91,7 @@ def code(ledger: Ledger, presented: CodePresented, race_window: float) -> Case |
 def _code_replayed(entry: Entry, presented: CodePresented, race_window: float, *, same: bool) -> Case:
     if not same:
         return cases.CODE_REPLAYED_BY_OTHER_CLIENT
-    recent = entry.status == Status.REDEEMING or time.time() - entry.changed_at <= race_window
+    recent = entry.status == Status.REDEEMING or abs(time.time() - entry.changed_at) <= race_window
     return cases.CODE_DOUBLE_SUBMIT if presented.authenticated and recent else cases.CODE_REPLAYED
 
 
@@ -162,10 +162,10 @@ def _refresh_reused(before: Sighting, now: Sighting, race_window: float, *, same
     in_flight = entry.status == Status.REDEEMING
     direct_parent = in_flight or entry.generation == now.family.newest - 1
     successor_seen = before.family.newest_presented and before.family.newest == now.family.newest
-    recent = in_flight or time.time() - entry.changed_at <= race_window
+    recent = in_flight or abs(time.time() - entry.changed_at) <= race_window
     if same and direct_parent and not successor_seen and recent:
         return cases.REFRESH_RACE_ACCEPTED if accepted else cases.REFRESH_RACE
-    if time.time() - now.family.critical_at < _MUTE_SECONDS:
+    if abs(time.time() - now.family.critical_at) < _MUTE_SECONDS:
         return cases.REFRESH_REUSED_AGAIN
     return cases.REFRESH_REUSED
 

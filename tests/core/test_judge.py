@@ -49,6 +49,8 @@ REDEEMED = [
     ("client", True, 30, False, "code_double_submit"),
     ("client", True, 0, True, "code_double_submit"),
     ("client", True, 31, False, "code_replayed"),
+    ("client", True, -1, False, "code_double_submit"),  # the clock was set back, or another host's is behind
+    ("client", True, -31, False, "code_replayed"),
     ("client", False, 0, False, "code_replayed"),
     ("client", False, 3600, True, "code_replayed"),
     ("thief", True, 0, False, "code_replayed_by_other_client"),
@@ -117,6 +119,9 @@ def test_a_code_in_flight_is_a_double_submit_at_any_age_and_good_again_after_a_f
     assert judged_code(ledger, found=False) == "code_double_submit"
     assert judged_code(ledger, authenticated=False) == "code_replayed"
     assert judged_code(ledger, "thief", found=True) == "code_of_other_client"
+    clock.pass_(-3600)
+    assert judged_code(ledger, found=True, accepted=True) is None
+    clock.pass_(3600)
     ledger.release(Kind.CODE, first)
     assert judged_code(ledger, found=True, accepted=True, pkce="matched") is None
 

@@ -431,6 +431,17 @@ def test_the_number_of_records_of_each_kind_is_bounded_and_evictions_are_counted
     assert ledger.evictions() == {}
 
 
+def test_with_an_evicted_record_goes_what_it_counts_as(make_ledger: Callable[..., Ledger]) -> None:
+    ledger = make_ledger(size=4)
+    for number in range(6):
+        ledger.issue_state(f"state{number}", verifier=number < 3)
+    assert (ledger.count(Kind.FLOW), ledger.count(Kind.PKCE)) == (4, 1)
+    assert ledger.evictions() == {"state": 2, "flow": 2, "pkce": 2}
+    for number in range(6):
+        ledger.consume_state(f"state{number}", "code")
+    assert (ledger.count(Kind.FLOW), ledger.count(Kind.PKCE)) == (0, 0)
+
+
 def test_entries_by_partition(ledger: Ledger) -> None:
     ledger.issue_code("code", "client", method="S256")
     ledger.granted("client", "access", refresh_token="refresh")

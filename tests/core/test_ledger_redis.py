@@ -249,9 +249,12 @@ def test_a_redis_that_hangs_costs_one_bounded_wait_and_what_happened_meanwhile_i
     ledger = recording.telemetry.ledger
     assert recording.values("otel_oauth_ledger_shared") == {(): 2}
     ledger.issue_code("before", "client")
+    ledger.granted("client", "access0", refresh_token="refresh0")
+    ledger.granted("client", "access1", refresh_token="refresh1", parent=ledger.sight_refresh("refresh0"), rotated=True)
     server.pause()
     begin = time.monotonic()
     ledger.granted("client", "access", code=ledger.sight_code("before"))
+    ledger.granted("client", "access2", refresh_token="refresh2", parent=ledger.sight_refresh("refresh1"), rotated=True)
     ledger.issue_code("meanwhile", "client")
     waited = time.monotonic() - begin
     assert WAIT * 0.9 < waited < 20 * WAIT  # one wait, on a machine that does much else
@@ -270,6 +273,11 @@ def test_a_redis_that_hangs_costs_one_bounded_wait_and_what_happened_meanwhile_i
     assert other.count(Kind.STATE) == 100
     assert code_case(other, "meanwhile", "thief") == "code_of_other_client"
     assert other.sight_code("before").entry.status == Status.REDEEMED
+    tokens = [other.sight_refresh(f"refresh{number}") for number in range(3)]
+    assert [token.entry.status for token in tokens] == [Status.ROTATED, Status.ROTATED, Status.ISSUED]
+    assert [token.entry.generation for token in tokens] == [0, 1, 2]
+    assert {token.grant for token in tokens} == {tokens[0].digest}
+    assert other.count(Kind.LIVE_REFRESH) == 1
     assert recording.values("otel_oauth_ledger_shared") == {(): 2}
     other.close()
 

@@ -72,8 +72,11 @@ class Sighting(NamedTuple):
 
 
 def still_in_flight(entry: Entry) -> Entry:
-    """Return a record that is being redeemed as it counts now: after a minute it was given up (its worker died)."""
-    if time.time() - entry.changed_at > _FLIGHT_SECONDS:
+    """Return a record that is being redeemed as it counts now: after a minute it was given up (its worker died).
+
+    So it is if the clock was set back since: nobody can tell how long ago that was.
+    """
+    if abs(time.time() - entry.changed_at) > _FLIGHT_SECONDS:
         return new(Entry, turned(entry, ISSUED, 0.0))
     return entry
 

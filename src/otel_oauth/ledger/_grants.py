@@ -237,9 +237,11 @@ def _grant(txn: Transaction, grant: _Grant) -> Sighting | None:
         entry = txn.get(CODE, code)
         if entry is not None and entry[STATUS] in ALIVE:
             txn.put(CODE, code, turned(entry, REDEEMED, now))
-    elif parent is not None and parent.entry is not None:
+    elif parent is not None:
+        # What it was when it was sighted may have been asked of memory, while the store was away.
         before, family = _exchange(txn, parent, now, rotated=rotated)
-        generation, origin = parent.entry.generation + rotated, parent.entry.family
+        if before.entry is not None:
+            generation, origin = before.entry.generation + rotated, before.entry.family
     if gone:
         txn.delete(ACCESS, gone)
     txn.put(ACCESS, access, mark)

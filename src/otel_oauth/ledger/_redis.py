@@ -19,7 +19,7 @@ import redis
 
 from otel_oauth.ledger._connections import Connections
 from otel_oauth.ledger._entry import COUNTED, Kind, Mark, packed, unpacked
-from otel_oauth.ledger._scripts import COMMIT, IDENTIFY, PURGE, Script
+from otel_oauth.ledger._scripts import COMMIT, IDENTIFY, NAME, PURGE, Script
 from otel_oauth.ledger._store import StoreAwayError, StoreError, Transaction
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class RedisStore:
         self._connections.close()
 
 
-_NAME = {kind: kind.name.lower().encode() for kind in Kind}
+_NAME = {kind: name.encode() for kind, name in NAME.items()}
 _KIND = {name: kind for kind, name in _NAME.items()}
 
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from hashlib import sha1
 from typing import NamedTuple
 
+from otel_oauth.ledger._entry import COUNTED, Kind
+
 
 class Script(NamedTuple):
     """A script, and the digest by which Redis knows it once it ran."""
 
     text: bytes
     digest: str
+
+
+NAME = {kind: kind.name.lower() for kind in Kind}
+"""What the kinds of records are called in Redis."""
+
+_BESIDES = ", ".join(f"{NAME[kind]} = '{NAME[besides]}'" for kind, (besides, _) in COUNTED.items())
 
 
 def _script(text: str) -> Script:
@@ -31,7 +39,10 @@ return redis.call('HMGET', KEYS[1], 'id', 'key')
 # a record was evicted...}; {-1} if the ledger is not the one that is meant.
 # ARGV: identity, prefix, size, number of reads, (name, value) of each read, (kind, digest, value, expiry in
 # microseconds, milliseconds to live) of each write. A value is empty where there is no record.
-COMMIT = _script("""
+# With an evicted record goes the one that it is counted as besides.
+COMMIT = _script(
+    f"local besides = {{{_BESIDES}}}"
+    """
 if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return {-1} end
 local prefix, size, reads = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local same, found = true, {0}
@@ -51,9 +62,10 @@ for i = 5 + 2 * reads, #ARGV, 5 do
   else
     if not redis.call('ZSCORE', index, digest) and redis.call('ZCARD', index) >= size then
       local next = redis.call('ZRANGE', index, 0, 0)[1]
-      redis.call('ZREM', index, next)
-      redis.call('DEL', prefix .. kind .. ':' .. next)
-      done[#done + 1] = kind
+      for _, each in ipairs({kind, besides[kind]}) do
+        if redis.call('ZREM', prefix .. 'expiry:' .. each, next) == 1 then done[#done + 1] = each end
+        redis.call('DEL', prefix .. each .. ':' .. next)
+      end
     end
     redis.call('SET', name, value, 'PX', ttl)
     redis.call('ZADD', index, ARGV[i + 3], digest)
@@ -61,7 +73,8 @@ for i = 5 + 2 * reads, #ARGV, 5 do
   end
 end
 return done
-""")
+"""
+)
 
 # Removes what expired and returns {kind, value, kind, value...}; {-1} as above.
 # ARGV: identity, prefix, milliseconds for the identity to live, now in microseconds, how many at most, kinds...
