@@ -11,6 +11,7 @@ whose values are forgotten.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -39,7 +40,7 @@ from otel_oauth._pieces import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator, Sequence
 
 _LIMIT = 73_728  # characters
 _MOST_WATCHED = 65_536
@@ -73,8 +74,8 @@ class Region(NamedTuple):
     mark: Mark
 
 
-_Kept: TypeAlias = "tuple[str, bytes, Collection[int]]"
-"""Of a value its kind, its digest, and which of its pieces are words. No class: many are made."""
+_Kept: TypeAlias = "tuple[str, bytes, Sequence[int]]"
+"""Of a value its kind, its digest, and which of its pieces are words, in order. No class: many are made."""
 
 
 class _Generation:
@@ -111,7 +112,8 @@ class _Generation:
             value = bytes(joined[first : joined.find(NEVER, at)])
             before, after = _alike_around(data, place, least, value, at - first)
             kind, digest, words = self.kept[value]
-            plain = sum(at - first - before <= word <= at - first + after - GRAM for word in words)
+            here = at - first
+            plain = bisect_right(words, here + after - GRAM) - bisect_left(words, here - before)
             if before + after - plain >= PIECE and (longest is None or before + after > longest.end - longest.start):
                 longest = Region(place - before, place + after, Mark(kind, digest[:_MARK_BYTES].hex()))
                 if before + after == len(value):
@@ -188,7 +190,7 @@ class Seen:
         data = bytes_of(value)
         words, blurred = words_in(data), data.translate(BLURRED)
         pieces = pieces_of_value(blurred, words)
-        young.kept[blurred] = kind, self._digest(kind, value) if digest is None else digest, words
+        young.kept[blurred] = kind, self._digest(kind, value) if digest is None else digest, tuple(sorted(words))
         young.joined += blurred + NEVER
         young.pieces.update(pieces)
         if self._word is LONG_WORD and data.translate(None, OF_WORDS):
@@ -289,8 +291,15 @@ def _longer(one: Region | None, other: Region | None) -> Region | None:
 
 def _alike(one: bytes, other: bytes) -> int:
     """Return how many bytes at the beginning are the same."""
-    both = zip(one, other, strict=False)
-    return next((place for place, (a, b) in enumerate(both) if a != b), min(len(one), len(other)))
+    least, most = 0, min(len(one), len(other))
+    middle = most
+    while least < most:  # by halves: whoever presents values that begin alike makes this happen often
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+        middle = (least + most + 1) // 2
+    return least
 
 
 SEEN = Seen()

@@ -384,6 +384,15 @@ def test_under_a_readable_name_text_is_looked_at(install: Callable[..., None], c
     assert vars(record)["kept"] == {name: "invalid_grant"}
 
 
+@pytest.mark.parametrize("held", [{"value": SECRET[:14]}, {b"value": SECRET[:14].encode()}, {"parts": [SECRET[:14]]}])
+def test_what_is_below_the_name_of_a_secret_is_one(install: Callable[..., None], console: Console, held: Any) -> None:
+    install()
+    console.logger.info("stored", extra={"vault": {"access_token": held, "error": "none"}})
+    (record,) = console.records
+    assert SECRET[:14] not in repr(vars(record))
+    assert vars(record)["vault"]["error"] == "none"
+
+
 def test_names_and_values_in_pairs_and_in_bytes(install: Callable[..., None], console: Console) -> None:
     install()
     headers = [("accept", "text/html"), ("x-api-key", SECRET), (b"cookie", f"session={SECRET}".encode())]

@@ -326,7 +326,7 @@ class Redactor:
         walk.path.add(id(value))
         try:
             if isinstance(value, Mapping):
-                return self._mapping(value, signal, depth, walk)
+                return self._mapping(value, entry, signal, depth, walk)
             return self._items(value, entry, signal, depth, walk)
         finally:
             walk.path.discard(id(value))
@@ -351,14 +351,14 @@ class Redactor:
             same = same and items[-1] is item
         return value if same else (tuple(items) if isinstance(value, tuple) else items)
 
-    def _mapping(self, value: Mapping[Any, Any], signal: str, depth: int, walk: _Walk) -> Any:  # noqa: ANN401 as above
+    def _mapping(self, value: Mapping[Any, Any], entry: Name | None, signal: str, depth: int, walk: _Walk) -> Any:  # noqa: ANN401 as above
         after: dict[Any, Any] = {}
         same = True
         for key, item in list(value.items()):  # as above
             if self._exhausted(signal, walk):
                 return value if self.dry_run else {**after, UNINSPECTED: UNINSPECTED}
             name = self._value(key, None, signal, depth + 1, walk)
-            after[name] = self._value(item, self._entry(key), signal, depth + 1, walk)
+            after[name] = self._value(item, self._entry(key) or entry, signal, depth + 1, walk)
             same = same and name is key and after[name] is item
         return value if same else after
 
