@@ -63,7 +63,7 @@ class Description:
         known = str(known) if known and known != "other" else None
         self._names_error = raised and known is None
         if (failed or raised) and not self._names_error:
-            attributes[v.ERROR_TYPE] = known or "_OTHER"
+            attributes[v.ERROR_TYPE] = known or v.UNKNOWN
         self._fails = failed and (kind.side != "server" or answered >= v.SERVER_ERROR)
         self._attributes = attributes
         self._are_plain = all(type(value) in PLAIN for name, value in attributes.items() if name not in changing)

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -65,9 +66,10 @@ class Guard:
             self._said.add(component)
         frame = traceback.extract_tb(error.__traceback__)[-1:]
         place = f"{Path(frame[0].filename).name}:{frame[0].lineno}" if frame else "unknown"
-        _log.warning(
-            "otel-oauth: %s at %s in %s; the application is not affected, further errors are only counted",
-            type(error).__qualname__,
-            place,
-            component,
-        )
+        with suppress(Exception):  # of a filter or handler of the application's
+            _log.warning(
+                "otel-oauth: %s at %s in %s; the application is not affected, further errors are only counted",
+                type(error).__qualname__,
+                place,
+                component,
+            )

@@ -8,7 +8,6 @@ wrapper of wrapt, which binds and looks like it.
 
 from __future__ import annotations
 
-import weakref
 from copy import deepcopy
 from functools import partial, reduce, wraps
 from importlib import import_module
@@ -103,7 +102,7 @@ def _going_on(call: Call, left: Left, result: Any) -> Any:  # noqa: ANN401 the l
     if operation is not None:
         operation.suspend()
     if type(result) is CoroutineType:
-        return _as(result, _awaited(call, left, result))
+        return _as(result, _awaited(call, left, _Held(result)))
     if operation is None:
         left(call, result, None)
     else:
@@ -112,17 +111,31 @@ def _going_on(call: Call, left: Left, result: Any) -> Any:  # noqa: ANN401 the l
 
 
 def _as(inner: Any, outer: Any) -> Any:  # noqa: ANN401 coroutines
-    """Return ``outer``, which looks like ``inner``, and closes it when it goes without having been awaited."""
+    """Return ``outer``, which looks like ``inner``."""
     outer.__name__, outer.__qualname__ = inner.__name__, inner.__qualname__
-    weakref.finalize(outer, inner.close).atexit = False
     return outer
 
 
-async def _awaited(call: Call, left: Left, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 the library's
+class _Held:
+    """The library's coroutine as ours holds it: closed if ours goes without having been awaited.
+
+    No finalizer does that: it would keep alive whatever the coroutine holds, which may lead back to ours.
+    """
+
+    __slots__ = ("coroutine",)
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.coroutine = coroutine
+
+    def __del__(self) -> None:
+        self.coroutine.close()
+
+
+async def _awaited(call: Call, left: Left, held: _Held) -> Any:  # noqa: ANN401 the library's
     if call.operation is not None:
         call.operation.resume()
     try:
-        result = await coroutine
+        result = await held.coroutine
     except BaseException as error:
         left(call, None, error)
         raise

@@ -10,9 +10,12 @@ empties it).
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.trace import NonRecordingSpan, get_current_span, set_span_in_context
 
 from otel_oauth.catalogue import LABEL_OVERFLOW, OTHER, UNKNOWN, Label, Metric
 from otel_oauth.durations import Durations
@@ -20,22 +23,35 @@ from otel_oauth.durations import Durations
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from opentelemetry.context import Context
-
     from otel_oauth.durations import Outlet
 
 Key = tuple[str, ...]
 
+_NEW_SECONDS = 60.0
+
 
 class Cell:
-    """One series: its value, its attributes, and the context of its last sampled increment."""
+    """One series: its value, its attributes, and the span of its last sampled increment, in a context of its own.
 
-    __slots__ = ("attributes", "context", "value")
+    :ivar until: the monotonic time until which the context is given out, 0 if no collection has seen it yet.
+    """
+
+    __slots__ = ("attributes", "context", "until", "value")
 
     def __init__(self, attributes: dict[str, str]) -> None:
         self.value = 0
         self.attributes = attributes
         self.context: Context | None = None
+        self.until = 0.0
+
+    def observed(self, now: float) -> Observation:
+        """Return the value, with an exemplar as long as that is new: for every reader, but not for ever."""
+        if self.context is not None:
+            if not self.until:
+                self.until = now + _NEW_SECONDS
+            elif now > self.until:
+                self.context = None
+        return Observation(self.value, self.attributes, self.context)
 
 
 class Table:
@@ -80,12 +96,17 @@ class Table:
         self.add_to((self.cell(metric, key),), context, amount)
 
     def add_to(self, cells: Iterable[Cell], context: Context | None = None, amount: int = 1) -> None:
-        """Add ``amount`` to each of the series ``cells``; keep ``context`` as their exemplar."""
+        """Add ``amount`` to each of the series ``cells``; keep the span of ``context`` as their exemplar."""
+        kept = None
+        if context is not None:
+            # Not the context itself: it holds whatever the application has put into it.
+            span = NonRecordingSpan(get_current_span(context).get_span_context())
+            kept = set_span_in_context(span, Context())
         with self._lock:
             for cell in cells:
                 cell.value += amount
-                if context is not None:
-                    cell.context = context
+                if kept is not None:
+                    cell.context, cell.until = kept, 0.0
 
     def cell(self, metric: Metric, key: Key) -> Cell:
         """Return the series of a counter that counts ``key``: the same object each time, in a forked child as well.
@@ -167,8 +188,8 @@ class Table:
     def observe(self, metric: Metric, _options: CallbackOptions) -> Sequence[Observation]:
         """Return the observations of one counter; called by the SDK at each collection of each reader."""
         with self._lock:
-            cells = list(self._counters[metric].values())
-        return [Observation(cell.value, cell.attributes, cell.context) for cell in cells]
+            now = monotonic()
+            return [cell.observed(now) for cell in self._counters[metric].values()]
 
     def value(self, metric: Metric, key: Key = ()) -> int:
         """Return the present value of one series, 0 if it does not exist; without what waits with its plan."""

@@ -54,13 +54,16 @@ class BackgroundCounts:
         self._values: dict[Metric, int] = {}
         self._taken_at = 0.0
 
-    def begin(self) -> None:
-        """Let a taking begin for this collection, unless the last one has not ended."""
+    def begin(self, limit: float) -> None:
+        """Let a taking begin for this collection, unless the last one has not ended.
+
+        :param limit: seconds that the collection can wait: beyond its own timeout all its metrics are lost.
+        """
         with self._lock:
             now = monotonic()
             if self._ended.is_set():
                 self._ended.clear()
-                self._deadline = now + self._timeout
+                self._deadline = now + min(self._timeout, limit)
                 self._start()
             self._late = False
 
@@ -125,10 +128,10 @@ class Counts:
         self._direct.pop(metric, None)
         self._background.pop(metric, None)
 
-    def begin(self) -> None:
-        """Begin what is taken in threads; called when a collection begins."""
+    def begin(self, limit: float) -> None:
+        """Begin what is taken in threads; called when a collection begins that can wait ``limit`` seconds for it."""
         for background in set(self._background.values()):
-            background.begin()
+            background.begin(limit)
 
     def __contains__(self, metric: Metric) -> bool:
         return metric in self._direct or metric in self._background

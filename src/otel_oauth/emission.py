@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("otel_oauth")
 
+_random = random.Random().random  # noqa: S311 a sample, no secret; the application may have seeded the global one
+
 _EXIT_SECONDS = 5.0
 _COLLECTION_SECONDS = 1.0
 _MOST_FRAMES = 20
@@ -95,7 +97,7 @@ class _Gate:
 
     def refusal(self) -> str | None:
         """Return why this one does not pass, or ``None``."""
-        if self._share < 1 and random.random() >= self._share:  # noqa: S311 a sample, no secret
+        if self._share < 1 and _random() >= self._share:
             return "sampled"
         if not self._rate:
             return None
@@ -228,6 +230,7 @@ class Emission:
             emission = reference()
             if emission is not None:
                 emission.queue.wait(_EXIT_SECONDS)
+                emission._at_exit = None  # noqa: SLF001 its own; what happens from here on is delivered at once
 
         self._at_exit = atexit.register(finish)
         return True
@@ -276,8 +279,8 @@ class Emission:
     # Life cycle ---------------------------------------------------------------------------------------------
 
     def flush(self, seconds: float = _COLLECTION_SECONDS) -> None:
-        """Wait until what is queued is emitted, but no longer than ``seconds``: the way out may be blocked."""
-        self.queue.wait(seconds)
+        """Wait until what is queued is emitted, ``seconds`` and a second at most: the way out may be blocked."""
+        self.queue.wait(min(seconds, _COLLECTION_SECONDS))
 
     def close(self) -> None:
         """Emit what is queued and close the file; nothing is to be emitted afterwards."""

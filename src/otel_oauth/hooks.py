@@ -122,9 +122,11 @@ class HookSet:
         :param beyond: leave alone, for this time, what is of a module whose name begins so: the library's.
         """
         seen = self._adopted.get(cls)
-        if (seen is not None and table.keys() <= seen) or not self.active:
+        if seen is not None and table.keys() <= seen:
             return
         with self._lock:
+            if not self.active:
+                return
             seen = self._adopted.setdefault(cls, set())
             for attribute, hook in table.items():
                 if attribute in seen or (beyond and self.origin(cls, attribute).startswith(beyond)):

@@ -57,9 +57,9 @@ class LogsPipeline:
         provider = self._provider or _logs.get_logger_provider()
         if provider is self._asked:
             return False
-        self._asked = provider
         logger = provider.get_logger(*self._scope)
         if type(logger).__name__ in _NOBODY:
+            self._asked = provider
             return False
         self._emit = _emitter(logger)
         self._enabled = getattr(logger, "enabled", None)

@@ -65,7 +65,10 @@ def lifetime(value: object) -> float | None:
 def remaining_lifetime(token: Mapping[str, Any]) -> float | None:
     """Return the seconds that an access token still had, negative if it had expired; ``None`` if that is not known."""
     expires_at = token.get("expires_at")
-    return expires_at - time.time() if isinstance(expires_at, (int, float)) else None
+    try:
+        return float(expires_at) - time.time() if isinstance(expires_at, (int, float)) else None
+    except OverflowError:
+        return None
 
 
 def text(value: object) -> str:

@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     Telling = Callable[[Event, Facts], Told | None]
     Went = Literal["failed", "cancelled"] | None
 
-BOUND = 1024
-"""So many operations wait with one plan at the most."""
+MANY = 1024
+"""So many operations that wait with one plan do not wait for the recorder's next turn."""
+
+BOUND = 16 * MANY
+"""Beyond so many whoever comes records them, one of each 1,024. The garbage collector may have brought it in the middle
+of the SDK's own recording; so many it does not bring at once."""
 
 _MOST = 2048
 """So many plans are kept at the most: then they are made anew."""
@@ -84,8 +88,10 @@ class Plan:
         if not self._queued:
             self._queued = True
             self._recorder.add(self.record)
-        elif len(self._pending) > BOUND:
-            self.record()
+        elif not len(self._pending) % MANY:
+            self._recorder.hurry()
+            if len(self._pending) > BOUND:
+                self.record()
 
     def _told_by(self, facts: Facts, seconds: float) -> list[float | None]:
         values = [facts.get(fact, seconds if or_own else None) for _, fact, or_own in self.told]
@@ -214,11 +220,13 @@ class Plans:
             lasting = lasting and table.has_own(move.metric, key)
         if case is not None and case.event is not None:
             events.append(case.event)
+        said = v.closed(facts)
+        lasting = lasting and said is facts
         events += [occurrence.event for occurrence in kind.occurrences if occurrence.happened(facts)]
         varying = given.keys() - shape.names
-        plan = Plan(table, self._recorder, Description(facts, kind, case, varying=varying, raised=went is not None))
+        plan = Plan(table, self._recorder, Description(said, kind, case, varying=varying, raised=went is not None))
         plan.cells, plan.own, plan.told = tuple(cells), tuple(own), tuple(told)
-        plan.events = tuple(filter(None, [self._telling(event, facts) for event in events]))
+        plan.events = tuple(filter(None, [self._telling(event, said) for event in events]))
         self._made.add(plan)
         return plan, lasting
 
@@ -242,6 +250,8 @@ def _settled(given: Facts, case: Case | None, went: Went) -> Facts:
         if went == "cancelled":
             facts["outcome"] = "cancelled"
             facts["flow"] = facts["flow_timed"] = facts["handled"] = facts["provider_error"] = False
+            for attempt in ("refresh", "registration", "discovery_method"):
+                facts.pop(attempt, None)
         facts["status"] = "failure"
         facts["result"] = "error"
     status = facts.setdefault("status", "success")

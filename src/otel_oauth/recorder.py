@@ -13,7 +13,6 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,18 +76,30 @@ class Recorder:
                 self._start()
         if len(self._pending) > _MANY:
             self._hurry.set()
-            if len(self._pending) > _BOUND:
-                self.flush(2)
+            # Not while somebody records: that may be this very thread, which the garbage collector has interrupted.
+            if len(self._pending) > _BOUND and self.recording.acquire(blocking=False):
+                try:
+                    self._make(2)
+                finally:
+                    self.recording.release()
+
+    def hurry(self) -> None:
+        """Have the pending calls made now and not at the thread's next turn."""
+        self._hurry.set()
+        self._wake.set()
 
     def flush(self, most: int | None = None) -> None:
         """Make the pending calls here and now, at the most ``most``."""
         with self.recording:
-            for _ in range(len(self._pending) if most is None else most):
-                try:
-                    call, arguments = self._pending.popleft()
-                except IndexError:
-                    return
-                self._guard.run("operation", call, *arguments)
+            self._make(len(self._pending) if most is None else most)
+
+    def _make(self, most: int) -> None:
+        for _ in range(most):
+            try:
+                call, arguments = self._pending.popleft()
+            except IndexError:
+                return
+            self._guard.run("operation", call, *arguments)
 
     def wait(self, seconds: float) -> None:
         """Wait until the thread has made the calls that are pending now, but no longer than ``seconds``.
@@ -99,8 +110,7 @@ class Recorder:
             return
         made = threading.Event()
         self._pending.append((made.set, ()))
-        self._hurry.set()
-        self._wake.set()
+        self.hurry()
         if self._thread is None:
             self._start()
         if self._thread is None:
@@ -113,10 +123,13 @@ class Recorder:
                 thread = threading.Thread(
                     target=_run, args=(weakref.ref(self), self._wake, self._hurry), name=self._name, daemon=True
                 )
-                # The interpreter may be shutting down: what is pending is then made by whoever asks for it.
-                with suppress(RuntimeError):
+                # The interpreter may be shutting down: what is pending is then made by whoever asks for it. Or there
+                # are too many threads: the next call tries again.
+                self._thread = thread
+                try:
                     thread.start()
-                    self._thread = thread
+                except RuntimeError:
+                    self._thread, self._awake = None, False
 
     def _drain(self) -> bool:
         """Make the calls that are pending now, not those that come in meanwhile; tell whether to come by again."""
@@ -141,8 +154,7 @@ class Recorder:
         else:
             self.wait(seconds)
         self._stopped = True
-        self._hurry.set()
-        self._wake.set()
+        self.hurry()
 
     def after_fork(self) -> None:
         """Start empty in a forked child: the parent records what it measured."""
@@ -159,7 +171,14 @@ def _run(reference: weakref.ref[Recorder], wake: threading.Event, hurry: threadi
             hurry.clear()
         wake.clear()
         recorder = reference()
-        if recorder is None or not recorder._drain():  # noqa: SLF001 the thread is a part of the recorder, which it must not keep alive
+        if recorder is None:
             return
-        awake = recorder._awake  # noqa: SLF001 as above
+        # The thread is a part of the recorder, which it must not keep alive.
+        try:
+            if not recorder._drain():  # noqa: SLF001 see above
+                return
+        except BaseException:  # a processor's of the application: the next call starts another thread
+            recorder._thread, recorder._awake = None, False  # noqa: SLF001 see above
+            raise
+        awake = recorder._awake  # noqa: SLF001 see above
         del recorder

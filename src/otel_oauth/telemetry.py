@@ -53,6 +53,12 @@ _log = logging.getLogger("otel_oauth")
 
 _MOST_LINKS = 100
 
+_COLLECTED_SECONDS = 1.0
+"""An operation that was left so long ago is completed at a collection; the next call of its request may yet come."""
+
+_SHARE_OF_COUNTS, _SHARE_OF_EVENTS = 0.5, 0.1
+"""How much of a collection's timeout may be spent waiting: beyond it the SDK drops all metrics of the process."""
+
 GAUGE_KINDS: dict[Metric, Kind] = {
     c.ACTIVE_TOKENS: Kind.ACCESS,
     c.ACTIVE_PKCE_STATES: Kind.PKCE,
@@ -90,7 +96,7 @@ class Telemetry:
         self.tracer = trace.get_tracer(c.SCOPE, __version__, tracer_provider)
         self._counts = Counts(self.guard)
         self._hooks: dict[tuple[str, str], int] = {}
-        self.postponed = Postponed()
+        self.postponed = Postponed(partial(self._count_error, "operation"))
         self.step: type[Operation] = Operation if self.settings.storage_spans else Step
         """What a storage operation is: with a span of its own only if that is wanted."""
         self.recorder = Recorder(self.guard, self._look)
@@ -151,14 +157,15 @@ class Telemetry:
     # Observing: gauges are derived from the ledger at each collection, never counted up and down ------------
 
     def _observe_first(self, options: CallbackOptions) -> Sequence[Observation]:
-        self.postponed.flush()
+        seconds = options.timeout_millis / 1000
+        self.postponed.sweep(_COLLECTED_SECONDS)
         self.recorder.flush()
-        self._counts.begin()
+        self._counts.begin(_SHARE_OF_COUNTS * seconds)
         expired = self.guard.run("ledger", self.ledger.purge)
         if expired:
             self._count_expired(expired)
         self.guard.run("ledger", self._note_abandoned)
-        self.emission.flush()
+        self.emission.flush(_SHARE_OF_EVENTS * seconds)
         return self.table.observe(c.DOCUMENTED[0], options)
 
     def _count_expired(self, states: int) -> None:
@@ -257,7 +264,7 @@ class Telemetry:
 
     def close(self) -> None:
         """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards."""
-        self.postponed.flush()
+        self.postponed.close()
         self.recorder.stop()
         self.emission.close()
         self.ledger.close()

@@ -6,7 +6,13 @@ Text from a request or a response never becomes an attribute: what is not in a l
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from otel_oauth import catalogue as c
 from otel_oauth.catalogue import OTHER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RFC_ERRORS = frozenset(
     (
@@ -119,6 +125,38 @@ SPAN_ATTRIBUTES = {
     "server_address": "server.address",
 }
 """Facts of an operation that become attributes of its span, and their names. Durations and lifetimes are seconds."""
+
+_CLOSED = {
+    "method": frozenset(c.HTTP_METHODS),
+    "endpoint": frozenset(c.ENDPOINTS),
+    "operation": frozenset(c.STORAGE_OPERATIONS + c.PROVIDER_OPERATIONS),
+    "grant_type": frozenset(GRANT_TYPES.values()),
+    "error": RFC_ERRORS,
+    "provider_error": frozenset(c.PROVIDER_ERRORS),
+    "reason": frozenset(c.REFRESH_REASONS),
+    "challenge_method": frozenset(c.CHALLENGE_METHODS),
+    "client_type": frozenset(c.CLIENT_TYPES),
+    "limiter": frozenset(c.LIMITERS),
+    "revoked": frozenset(c.REVOCATION_REASONS),
+    "cleaned": frozenset(c.CLEANED_REASONS),
+    "discovery_method": frozenset(c.DISCOVERY_METHODS),
+    "verification": frozenset(VERIFICATIONS),
+}
+"""Facts that are text of a closed list wherever they are told, and those lists."""
+
+UNKNOWN = "_OTHER"
+"""What OpenTelemetry's conventions have for an HTTP method that is not known, and for an error that has no class."""
+
+
+def closed(facts: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the facts with ``other`` in the place of text that is not in a list: the same object if all of it is."""
+    strange = [
+        name for name in _CLOSED.keys() & facts if isinstance(facts[name], str) and facts[name] not in _CLOSED[name]
+    ]
+    if not strange:
+        return facts
+    return {**facts, **{name: UNKNOWN if name == "method" else OTHER for name in strange}}
+
 
 CLIENT_ERROR = 400
 """The first HTTP status that is an error of the client."""

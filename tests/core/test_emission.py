@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -173,6 +174,51 @@ def test_a_forked_child_tells_its_own_events_and_the_parent_the_others_once(tmp_
         os.wait()
     """)
     assert sorted(run(PROGRAM + forked, tmp_path)) == ["False device", "True ip"]
+
+
+LAST_WORDS = """
+import atexit
+
+@atexit.register
+def revoke_all():
+    for limiter in ("ip", "device", "endpoint"):
+        otel_oauth.rate_limit_exceeded(limiter)
+"""
+
+
+def test_what_the_application_does_when_the_program_ends_is_told(tmp_path: Path) -> None:
+    """Its handler was registered before ours, which the first event registers: so it runs after ours."""
+    program = f"{PROGRAM}{LAST_WORDS}\notel_oauth.rate_limit_exceeded('user')"
+    assert run(program, tmp_path) == ["True user", "True ip", "True device", "True endpoint"]
+
+
+def test_of_the_first_events_of_many_threads_none_is_lost(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, exporter = exported
+    get_logger = provider.get_logger
+
+    def slowly(*scope: Any) -> Any:
+        time.sleep(0.02)
+        return get_logger(*scope)
+
+    monkeypatch.setattr(provider, "get_logger", slowly)
+    telemetry = Telemetry(None, None, Settings(ledger="memory"), provider)
+    threads = [threading.Thread(target=attack, args=(telemetry,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    telemetry.emission.flush()
+    assert len(exporter.get_finished_logs()) == 8
+    telemetry.close()
+
+
+def test_a_sample_draws_nothing_from_the_numbers_of_the_application() -> None:
+    with Capture(event_sampling=0.5) as capture:
+        random.seed(7)
+        expected = random.random()  # noqa: S311 no secret
+        random.seed(7)
+        limited(capture.telemetry, 20)
+        assert random.random() == expected  # noqa: S311 as above
 
 
 # Which ones -----------------------------------------------------------------------------------------------------------

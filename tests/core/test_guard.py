@@ -150,3 +150,19 @@ def test_the_guard_works_in_a_child_that_was_forked_while_another_thread_held_it
     guard.run("hook", failing)
     assert counted == ["hook"]
     assert len(caplog.records) == 1
+
+
+class _Strict(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(record.request_id)  # type: ignore[attr-defined]  # which the application's own records have
+
+
+def test_what_a_filter_of_the_application_raises_at_our_line_does_not_reach_it() -> None:
+    counted, strict = [], _Strict()
+    logger = logging.getLogger("otel_oauth")
+    logger.addFilter(strict)
+    try:
+        assert Guard(counted.append, reraise=False).run("hook", failing) is None
+    finally:
+        logger.removeFilter(strict)
+    assert counted == ["hook"]

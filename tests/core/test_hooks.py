@@ -664,6 +664,31 @@ def test_a_coroutine_that_nobody_awaits_warns_once_and_by_its_own_name(
     assert counted() == 0
 
 
+@pytest.mark.parametrize("hooked", [True, False])
+def test_a_coroutine_that_its_object_leads_to_goes_with_it(attach: Callable[..., Any], *, hooked: bool) -> None:
+    module, _ = attach(*["Base.returns_coroutine"] * hooked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        application = module.Base()
+        application.pending = application.returns_coroutine()
+        gone = weakref.ref(application)
+        del application
+        gc.collect()
+    assert gone() is None
+
+
+def test_a_class_that_is_seen_while_hooks_are_taken_back_stays_as_it_is(attach: Callable[..., Any]) -> None:
+    module, hooks = attach()
+    application = type("App", (module.Base,), {"call": lambda _self: 1})
+    before = vars(application)["call"]
+    with hooks._lock:
+        thread = threading.Thread(target=hooks.adopt, args=(application, {"call": Hook(begin)}))
+        thread.start()
+        hooks.active = False  # as detach() has it when it gives the lock back
+    thread.join(20)
+    assert vars(application)["call"] is before
+
+
 class _WithProperty:
     """An application that gives its callback by a property."""
 

@@ -327,3 +327,29 @@ def test_every_public_name_is_described() -> None:
                 value for key, value in vars(found).items() if inspect.isfunction(value) and not key.startswith("_")
             ]
             assert all(method.__doc__ for method in methods), name
+
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0LXRva2Vu.sig0123456789"
+
+
+def test_text_where_a_closed_list_is_expected_is_told_nowhere() -> None:
+    """Redaction is not installed here: what looks like a token would pass through."""
+    with Capture() as capture:
+        telemetry = capture.telemetry
+        with otel_oauth.endpoint("token", method=TOKEN, telemetry=telemetry) as request:
+            request.rate_limited(TOKEN)
+            request.answered(400)
+        with otel_oauth.endpoint("token", telemetry=telemetry):
+            otel_oauth.verdict("pkce_mismatch", challenge_method=TOKEN, telemetry=telemetry)
+        otel_oauth.rate_limit_exceeded(TOKEN, telemetry=telemetry)
+        otel_oauth.token_revoked(TOKEN, telemetry=telemetry)
+        otel_oauth.pkce_state_cleaned(TOKEN, telemetry=telemetry)
+        with otel_oauth.discovery(TOKEN, "github", telemetry=telemetry) as call:
+            call.answered(200)
+        otel_oauth.verdict("pkce_mismatch", challenge_method=TOKEN, telemetry=telemetry)
+        with otel_oauth.storage(TOKEN, telemetry=telemetry):
+            pass
+        told = [*capture.spans(), *capture.events(), capture.points()]
+        assert TOKEN[:20] not in repr(told)
+        assert capture.spans("oauth.endpoint")[0]["attributes"]["http.request.method"] == "_OTHER"
+        assert capture.events("oauth_rate_limit_exceeded")[0]["attributes"]["oauth.limiter_type"] == "other"

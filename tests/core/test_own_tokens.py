@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otel_oauth.own_tokens import lifetime
+from otel_oauth.own_tokens import lifetime, remaining_lifetime
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,8 @@ def test_a_lifetime_is_a_number_of_seconds_even_as_text_and_anything_else_is_not
     value: Any, seconds: float | None
 ) -> None:
     assert lifetime(value) == seconds
+
+
+@pytest.mark.parametrize("expires_at", [10**400, None, "soon", [1]], ids=["endless", "none", "text", "list"])
+def test_what_is_no_time_leaves_no_lifetime(expires_at: Any) -> None:
+    assert remaining_lifetime({"expires_at": expires_at}) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from functools import partial
 from time import perf_counter, time_ns
 from typing import Any
 
@@ -61,7 +64,27 @@ def test_nothing_to_remember(capture: Capture) -> None:
     assert capture.moved() == ONCE
 
 
-def test_a_collection_completes_what_waits(capture: Capture) -> None:
+def test_a_collection_completes_what_was_left_a_second_ago(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Mark()
+    waiting = _left(capture, request)
+    left = time_ns()
+    collect(capture)
+    assert capture.telemetry.postponed.back(request) is waiting, "its HTTP request may still go on"
+    capture.telemetry.postponed.wait(waiting, request)
+    now = perf_counter()
+    monkeypatch.setattr(postponed, "perf_counter", lambda: now + 1.1)
+    collect(capture)
+    assert capture.telemetry.postponed.back(request) is None
+    assert len(capture.spans()) == 1
+    assert capture.moved() == ONCE
+    assert capture.spans()[0]["end"] <= left
+
+
+def collect(capture: Capture) -> None:
+    capture._reader.get_metrics_data()
+
+
+def test_what_waits_is_completed_where_what_moved_is_asked_for(capture: Capture) -> None:
     request = Mark()
     _left(capture, request)
     left = time_ns()
@@ -69,6 +92,39 @@ def test_a_collection_completes_what_waits(capture: Capture) -> None:
     assert capture.moved() == ONCE
     assert capture.moved() == {}
     assert capture.spans()[0]["end"] <= left
+
+
+def test_calls_of_finalizers_beyond_what_can_wait_are_counted(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postponed, "_MOST_CALLS", 3)
+    made: list[int] = []
+    for number in range(5):
+        capture.telemetry.postponed.make_later(partial(made.append, number))
+    assert capture.moved(own=True) == {"otel_oauth_errors_total{component=operation}": 2}
+    assert made == [0, 1, 2]
+
+
+LAST = """
+import otel_oauth
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
+from otel_oauth import kinds
+from otel_oauth.telemetry import get_telemetry
+
+telemetry = get_telemetry(ledger="memory")
+metrics.set_meter_provider(MeterProvider([PeriodicExportingMetricReader(ConsoleMetricExporter())]))
+facts = {"endpoint": "authorization", "method": "GET", "http_status": "302"}
+left = telemetry.operation(kinds.ENDPOINT, facts).start()
+left.deferred = telemetry.postponed.wait(left, telemetry)
+left.end()
+"""
+
+
+def test_what_was_left_when_the_program_ends_is_in_its_last_export() -> None:
+    done = subprocess.run([sys.executable, "-c", LAST], capture_output=True, text=True, timeout=40, check=True)
+    assert '"oauth_http_request_duration_milliseconds"' in done.stdout  # which has no zero series
 
 
 def test_the_thread_completes_what_waits_long(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from otel_oauth._guard import Guard
 from otel_oauth.recorder import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE_SECONDS = 20
 NEVER_SECONDS = 600
@@ -62,6 +62,70 @@ def test_it_rests_when_nothing_came_in_and_the_next_call_wakes_it(
         recording.add(made.set)
         assert made.wait(PATIENCE_SECONDS)
         assert rests.wait(PATIENCE_SECONDS)
+
+
+def test_a_thread_that_cannot_start_is_tried_again(recording: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "_DELAY_SECONDS", 0)
+    made = threading.Event()
+
+    def start(_thread: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        recording.add(int)
+    recording.add(made.set)
+    assert made.wait(PATIENCE_SECONDS)
+
+
+def test_after_a_call_that_ended_its_thread_the_next_one_starts_another(
+    recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_DELAY_SECONDS", 0)
+    ended, made = threading.Event(), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: ended.set())
+
+    def end() -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "run", run_and_tell(ended))
+        recording.add(end)
+        assert ended.wait(PATIENCE_SECONDS)
+    recording.add(made.set)
+    assert made.wait(PATIENCE_SECONDS)
+
+
+def run_and_tell(ended: threading.Event) -> Callable[[threading.Thread], None]:
+    run = threading.Thread.run
+
+    def running(thread: threading.Thread) -> None:
+        try:
+            run(thread)
+        finally:
+            ended.set()
+
+    return running
+
+
+def test_what_comes_in_while_the_queue_is_full_and_recorded_waits(
+    recording: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The garbage collector may end an operation in the very thread that records: it must not wait for itself."""
+    recording.stop()
+    monkeypatch.setattr(recorder, "_BOUND", 4)
+    monkeypatch.setattr(recorder, "_MANY", 2)
+    made = []
+
+    def end_many() -> None:
+        for number in range(8):
+            recording.add(made.append, number)
+
+    recording.add(end_many)
+    recording._drain()
+    recording._drain()
+    assert made == list(range(8))
 
 
 def test_an_idle_turn_leaves_the_thread_to_be_woken(recording: Recorder) -> None:

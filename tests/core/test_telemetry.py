@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +17,10 @@ from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otel_oauth import catalogue as c
-from otel_oauth import kinds
+from otel_oauth import cells, kinds
 from otel_oauth import telemetry as telemetry_module
 from otel_oauth.telemetry import get_telemetry
+from otel_oauth.testing import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +98,41 @@ def test_the_exemplar_of_a_counter_leads_to_the_sampled_span(recording: Any) -> 
     assert [(e.trace_id, e.span_id) for e in point.exemplars] == [(context.trace_id, context.span_id)]
     duration = recording.series("oauth_http_request_duration_milliseconds")["token",]
     assert duration.count == 1
+
+
+def test_an_exemplar_is_given_to_each_reader_and_not_for_ever(record: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, now = InMemoryMetricReader(), [1000.0]
+    monkeypatch.setattr(cells, "monotonic", lambda: now[0])
+    recording = record(readers=(other,))
+    with recording.tracer_provider.get_tracer("app").start_as_current_span("request"):
+        limited(recording)
+    now[0] += 300  # nobody collected meanwhile
+
+    def shown(reader: Any) -> int:
+        return sum(len(point.exemplars) for point in points(reader, "oauth_rate_limit_exceeded"))
+
+    assert [shown(recording.reader), shown(other), shown(other)] == [1, 1, 1]
+    now[0] += 61
+    assert [shown(recording.reader), shown(other)] == [0, 0]
+
+
+def test_a_collection_gives_up_waiting_before_the_sdk_gives_up_the_collection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beyond the timeout of a collection the SDK drops everything that it collected, the application's own included."""
+    hung = threading.Event()
+    with Capture() as capture:
+        reader = capture._reader
+        capture.telemetry.count_with(c.STORAGE_TOKENS, lambda: hung.wait(20), timeout=12)
+        assert capture.telemetry.emission._pipeline.available()
+        monkeypatch.setattr(capture.telemetry.emission._pipeline, "_emit", lambda *_record: hung.wait(20))
+        capture.telemetry.emission.queue.add(hung.wait, 20)
+        capture.meter_provider.get_meter("application").create_counter("orders").add(1)
+        reader.collect(timeout_millis=2000)
+        data = reader._metrics_data
+        hung.set()
+    names = [m.name for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics]
+    assert "orders" in names
 
 
 def test_the_exemplar_of_a_histogram_leads_to_the_sampled_span(recording: Any) -> None:

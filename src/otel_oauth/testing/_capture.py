@@ -60,7 +60,7 @@ class Capture:
 
     def close(self) -> None:
         """Shut the providers down and close the ledger."""
-        self.telemetry.postponed.flush()
+        self.telemetry.postponed.close()
         self.meter_provider.shutdown()
         self.tracer_provider.shutdown()
         self.telemetry.close()
@@ -76,6 +76,7 @@ class Capture:
         return list(self._points())
 
     def _points(self) -> Iterator[dict[str, Any]]:
+        self.telemetry.postponed.flush()
         data = self._reader.get_metrics_data()
         for resource in data.resource_metrics if data is not None else ():
             for scope in resource.scope_metrics:
