@@ -6,8 +6,6 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import metrics
-
 from otel_oauth import _sdk_forks
 from otel_oauth.catalogue import SCOPE
 
@@ -23,14 +21,14 @@ _held_of_sdk: list[Any] = []
 
 
 def _meter_providers() -> list[object]:
-    return [telemetry.providers[0] or metrics.get_meter_provider() for telemetry in list(living)]
+    return [telemetry.meter_provider for telemetry in list(living)]
 
 
 def _before_fork() -> None:
     # In the order in which a collection takes them: first the SDK's, then ours.
     _held_of_sdk.extend(_sdk_forks.hold(_meter_providers()))
     # A child must not inherit a lock of the SDK that our own thread holds in the middle of a record.
-    queues = [queue for telemetry in list(living) for queue in (telemetry.recorder, telemetry.emission.queue)]
+    queues = {queue: None for telemetry in list(living) for queue in (telemetry.recorder, telemetry.emission.queue)}
     _held.extend(queue for queue in queues if queue.recording.acquire(timeout=1.0))
 
 

@@ -78,6 +78,8 @@ class Telemetry:
     :param tracer_provider: where spans go; likewise.
     :param settings: the configuration; ``None`` reads the environment.
     :param logger_provider: where events go; ``None`` is the global provider, whenever that is set.
+    :param beside: the telemetry that has the instruments of the same meter provider, which exist once: what is measured
+        and remembered is shared with it, spans and events go their own way.
     """
 
     def __init__(
@@ -86,25 +88,47 @@ class Telemetry:
         tracer_provider: TracerProvider | None = None,
         settings: Settings | None = None,
         logger_provider: LoggerProvider | None = None,
+        *,
+        beside: Telemetry | None = None,
     ) -> None:
         # Kept alive with their telemetry: get_telemetry() knows them by id.
         self.providers = (meter_provider, tracer_provider, logger_provider)
         self.settings = Settings.from_environment() if settings is None else settings
+        self.tracer = trace.get_tracer(c.SCOPE, __version__, tracer_provider)
+        self.step: type[Operation] = Operation if self.settings.storage_spans else Step
+        """What a storage operation is: with a span of its own only if that is wanted."""
+        self.beside = beside
+        if beside is None:
+            self._measure()
+        else:
+            self._share(beside)
+        pipeline = LogsPipeline((c.SCOPE, __version__), logger_provider)
+        self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
+        self._emissions.append(self.emission)
+        self.plans = Plans(self.table, self.recorder, self.emission.told)
+        if beside is None:
+            self._make_instruments(metrics.get_meter(c.SCOPE, __version__, meter_provider))
+        living.add(self)
+
+    def _measure(self) -> None:
         self.table = Table((*c.DOCUMENTED, *c.OWN), self.settings.caps)
         self.guard = Guard(self._count_error)
         self.ledger = self._open_ledger()
-        self.tracer = trace.get_tracer(c.SCOPE, __version__, tracer_provider)
         self._counts = Counts(self.guard)
         self._hooks: dict[tuple[str, str], int] = {}
         self.postponed = Postponed(partial(self._count_error, "operation"))
-        self.step: type[Operation] = Operation if self.settings.storage_spans else Step
-        """What a storage operation is: with a span of its own only if that is wanted."""
         self.recorder = Recorder(self.guard, self._look)
-        pipeline = LogsPipeline((c.SCOPE, __version__), logger_provider)
-        self.emission = Emission(self.settings, self.guard, pipeline, self._count_dropped)
-        self.plans = Plans(self.table, self.recorder, self.emission.told)
-        self._make_instruments(metrics.get_meter(c.SCOPE, __version__, meter_provider))
-        living.add(self)
+        self._emissions: list[Emission] = []
+
+    def _share(self, other: Telemetry) -> None:
+        self.table, self.guard, self.ledger = other.table, other.guard, other.ledger
+        self._counts, self._hooks = other._counts, other._hooks
+        self.postponed, self.recorder, self._emissions = other.postponed, other.recorder, other._emissions
+
+    @property
+    def meter_provider(self) -> MeterProvider:
+        """Where metrics go now."""
+        return self.providers[0] or metrics.get_meter_provider()
 
     def _open_ledger(self) -> Ledger:
         settings = self.settings
@@ -165,7 +189,8 @@ class Telemetry:
         if expired:
             self._count_expired(expired)
         self.guard.run("ledger", self._note_abandoned)
-        self.emission.flush(_SHARE_OF_EVENTS * seconds)
+        for emission in self._emissions:
+            emission.flush(_SHARE_OF_EVENTS * seconds / len(self._emissions))
         return self.table.observe(c.DOCUMENTED[0], options)
 
     def _count_expired(self, states: int) -> None:
@@ -209,8 +234,8 @@ class Telemetry:
         ``count`` is called at each collection, in the exporter's thread; if it raises, the gauge is absent
         and the error counted.
 
-        :param timeout: call it in a thread of its own instead, and wait at most so many seconds; beyond it the
-            last value stands for five minutes.
+        :param timeout: call it in a thread of its own instead, and wait at most so many seconds, or half of the
+            collection's own timeout; beyond it the last value stands for five minutes.
         :raises ValueError: if ``metric`` is not one of the documented gauges, or ``timeout`` no time to wait.
         """
         _check_gauge(metric)
@@ -263,7 +288,13 @@ class Telemetry:
     # Life cycle ---------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards."""
+        """Record what is pending and give the ledger's resources back; nothing is to be recorded afterwards.
+
+        One that is beside another gives back its own way for events alone.
+        """
+        if self.beside is not None:
+            self.emission.close()
+            return
         self.postponed.close()
         self.recorder.stop()
         self.emission.close()
@@ -271,11 +302,13 @@ class Telemetry:
 
     def after_fork(self) -> None:
         """Start from zero in a forked child."""
+        self.emission.after_fork()
+        self.plans.after_fork()
+        if self.beside is not None:
+            return
         self.postponed.after_fork()
         self.recorder.after_fork()
-        self.emission.after_fork()
         self.table.after_fork()
-        self.plans.after_fork()
         self.guard.after_fork()
         self._counts.after_fork()
         self.guard.run("ledger", self.ledger.after_fork)
@@ -299,6 +332,8 @@ def get_telemetry(
 ) -> Telemetry:
     """Return the telemetry of a set of providers: the same each time, so that its instruments exist once.
 
+    Sets with one meter provider share what is measured, and the ledger.
+
     :param arguments: settings (see :class:`~otel_oauth.settings.Settings`); they count when the telemetry is
         first made.
     :raises ValueError: if an argument is not a setting or its value is invalid.
@@ -315,7 +350,10 @@ def get_telemetry(
         found = _by_provider.get(key)
         if found is None:
             settings = Settings.from_environment(None, **arguments)
-            found = Telemetry(meter_provider, tracer_provider, settings, logger_provider)
+            meters = meter_provider or metrics.get_meter_provider()
+            made = [each for each in _by_provider.values() if each.beside is None and each.meter_provider is meters]
+            beside = made[0] if made else None
+            found = Telemetry(meter_provider, tracer_provider, settings, logger_provider, beside=beside)
             _by_provider[key] = found
         return found
 

@@ -347,3 +347,65 @@ def test_a_client_is_unknown_unless_somebody_vouches_for_it(recording: Any) -> N
     assert telemetry.client("abc") == "abc"
     assert telemetry.client("abc", known=False) == "unknown"
     assert telemetry.client(None) == telemetry.client("") == "unknown"
+
+
+ONE_METER_PROVIDER = textwrap.dedent("""
+    import os, sys, time, warnings
+    from opentelemetry import metrics
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from otel_oauth import kinds
+    from otel_oauth.telemetry import get_telemetry
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # fork in a process with threads is what is tested
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    which = sys.argv[1]
+    if which == "late":
+        first = get_telemetry(provider, ledger="memory")
+        metrics.set_meter_provider(provider)
+        second = get_telemetry(ledger="memory")
+    else:
+        metrics.set_meter_provider(provider)
+        first = get_telemetry(ledger="memory")
+        others = {"tracer": TracerProvider, "logger": LoggerProvider}
+        second = get_telemetry(**{f"{which}_provider": others[which]()})
+    assert first is not second
+
+    def record():
+        for telemetry in (first, second):
+            with telemetry.operation(kinds.RATE_LIMITED, {"limiter": "ip"}):
+                pass
+
+    def counted():
+        resources = reader.get_metrics_data().resource_metrics
+        metrics = [metric for each in resources for scope in each.scope_metrics for metric in scope.metrics]
+        counters = [metric for metric in metrics if metric.name == "oauth_rate_limit_exceeded"]
+        return [point.value for metric in counters for point in metric.data.data_points if point.value]
+
+    record()
+    second.ledger.issue_code("code", "client")
+    print(counted(), first.ledger.sight_code("code").entry is not None, flush=True)
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        record()
+        print(counted(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(time.monotonic() - began < 0.9)  # each of the shared locks is taken once
+    second.close()
+    record()
+    print(counted())
+""")
+
+
+@pytest.mark.parametrize("which", ["tracer", "logger", "late"])
+def test_telemetries_with_one_meter_provider_share_what_is_measured(which: str) -> None:
+    """The instruments of a meter provider exist once: a second set of callbacks would never be asked."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_METER_PROVIDER, which], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["[2] True", "[2]", "True", "[4]"], "")
