@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 URL = "http://127.0.0.1:8000"
 INITIATED = {f"oauth_flows_total{{provider={HOST},status=initiated}}": 1}
 PKCE = {"oauth_pkce_states_created_total": 1}
+DROPPED = {"oauth_pkce_states_cleaned_total{reason=manual}": 1}
 FAILED = {f"oauth_flows_total{{provider={HOST},status=failure}}": 1}
 REGISTERED = {
     "oauth_client_registrations_total{status=success}": 1,
@@ -199,10 +200,23 @@ def test_a_wrong_state_fails_the_flow(party: Party, capture: Any) -> None:
     with pytest.raises(Exception, match="State parameter mismatch"):
         party.ask()
     moved = capture.moved()
-    ended = {**INITIATED, **PKCE, **NOT_HANDLED, **flow("failure", HOST)}
-    assert ended.items() <= moved.items()
-    assert not any("operation=token" in name for name in moved)
+    ended = {**INITIATED, **PKCE, **NOT_HANDLED, **flow("failure", HOST), **validated("failure", "not_found")}
+    assert {**ended, **DROPPED}.items() <= moved.items()
+    assert not any("operation=token" in name or "status=success,reason=valid" in name for name in moved)
     assert not any(secret in str(capture.spans()) for secret in ("code-4711", "state-4711"))
+
+
+def test_a_browser_that_fails_is_no_state_that_came_back(party: Party, capture: Any) -> None:
+    async def denied(_url: str) -> Any:
+        msg = "the user closed the window"
+        raise RuntimeError(msg)
+
+    party.browser = denied
+    with pytest.raises(RuntimeError, match="closed"):
+        party.ask()
+    moved = capture.moved()
+    assert {**INITIATED, **PKCE, **NOT_HANDLED, **flow("failure", HOST), **DROPPED}.items() <= moved.items()
+    assert not any("pkce_validations" in name for name in moved)
 
 
 def test_a_refused_code_fails_the_flow(party: Party, capture: Any) -> None:

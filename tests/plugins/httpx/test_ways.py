@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from contextlib import closing
@@ -196,6 +197,44 @@ def test_discovery_that_fails_everywhere_is_one_failed_attempt(send: Sender, cap
         "oauth_discovery_duration_seconds{method=manual,status=failure}": 1,
     }
     assert capture.moved() == {**calls, **attempt}
+
+
+def attempts(capture: Any) -> dict[str, float]:
+    return {name: count for name, count in capture.moved().items() if "discovery_attempts" in name}
+
+
+def test_what_asks_for_the_same_document_again_is_another_attempt(send: Sender, capture: Any) -> None:
+    answers = [500, 500, 200]
+    send.options["transport"] = send.transport(
+        lambda _request: send.library.Response(answers.pop(0), json={"issuer": AS, "token_endpoint": f"{AS}/t"})
+    )
+    for _ in range(3):
+        send("GET", f"{AS}/.well-known/openid-configuration")
+    assert attempts(capture) == {
+        "oauth_discovery_attempts_total{method=manual,status=failure}": 2,
+        "oauth_discovery_attempts_total{method=manual,status=success}": 1,
+    }
+
+
+def test_discoveries_at_the_same_time_are_one_attempt_each(capture: Any) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.01)
+        if "protected-resource" in request.url.path:
+            found = {"resource": f"https://{request.url.host}/mcp", "authorization_servers": [AS]}
+        else:
+            found = {"issuer": AS, "token_endpoint": f"{AS}/t"}
+        return httpx.Response(200, json=found)
+
+    async def discover(client: httpx.AsyncClient, number: int) -> None:
+        await client.get(f"https://api{number}.example/.well-known/oauth-protected-resource/mcp")
+        await client.get(f"{AS}/.well-known/oauth-authorization-server")
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            await asyncio.gather(*(discover(client, number) for number in range(5)))
+
+    asyncio.run(main())
+    assert attempts(capture) == {"oauth_discovery_attempts_total{method=rfc9728,status=success}": 5}
 
 
 def test_each_request_to_a_provider_beyond_the_cap_counts_as_one() -> None:

@@ -252,6 +252,50 @@ def test_a_cancelled_exchange_is_no_failure_of_the_flow(name: str, loop: str, ca
     assert capture.spans("oauth.code_exchange")[0]["attributes"]["oauth.outcome"] == "cancelled"
 
 
+@pytest.mark.parametrize("grant", ["exchange", "refresh"])
+def test_a_nonce_that_is_asked_for_is_no_end_of_the_attempt(grant: str, send: Sender, capture: Any) -> None:
+    """RFC 9449 section 8: the server gives its nonce in a refusal, and the client asks again with it."""
+    answers = [(400, {"error": "use_dpop_nonce"}), (200, {**TOKEN_ANSWER, "token_type": "DPoP"})]
+
+    def handler(_request: Any) -> Any:
+        status, body = answers.pop(0)
+        return send.library.Response(status, json=body, headers={"DPoP-Nonce": "n"})
+
+    send.options["transport"] = send.transport(handler)
+    form = {"grant_type": "refresh_token", "refresh_token": "rt"} if grant == "refresh" else exchange("code")
+    for _ in range(2):
+        send("POST", f"{AS}/token", data=form)
+    moved = capture.moved()
+    ended = {name: count for name, count in moved.items() if "flows_total" in name or "token_refresh_total" in name}
+    success = refreshed("success", "normal") if grant == "refresh" else flow("success", AS_HOST)
+    assert ended == {name: count for name, count in success.items() if "seconds" not in name}
+    assert moved[f"provider_api_calls_total{{provider={AS_HOST},operation={OPERATIONS[grant]},status=400}}"] == 1
+
+
+OPERATIONS = {"exchange": "token", "refresh": "refresh"}
+
+
+def test_a_cancelled_refresh_or_registration_is_neither_success_nor_failure(capture: Any) -> None:
+    import httpx  # noqa: PLC0415 needed here only
+
+    async def never(_request: Any) -> Any:
+        await asyncio.sleep(60)
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(never)) as client:
+            for url, sent in (
+                ("token", {"data": {"grant_type": "refresh_token", "refresh_token": "rt"}}),
+                ("register", {"json": {"redirect_uris": ["https://shop.example/cb"], "client_name": "Shop"}}),
+            ):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.post(f"{AS}/{url}", **sent), 0.05)
+
+    asyncio.run(main())
+    moved = capture.moved()
+    assert not any("token_refresh" in name or "client_registrations" in name for name in moved)
+    assert moved[f"provider_api_calls_total{{provider={AS_HOST},operation=refresh,status=0}}"] == 1
+
+
 def test_concurrent_requests_are_each_their_own(capture: Any) -> None:
     import httpx  # noqa: PLC0415 needed here only
 

@@ -26,6 +26,10 @@ class Note(own_tokens.Exchange):
     clock: float | None = None
 
 
+_NONCE = "use_dpop_nonce"
+"""The error of a server that asks for its nonce first (RFC 9449 section 8)."""
+
+
 class WireNote(Note):
     """Notes of an operation that is the request itself.
 
@@ -39,19 +43,27 @@ class Expected(Note):
     """Notes of a call of a library that is going to send one request: both are one operation.
 
     :ivar sent: that request was seen; whatever else the call sends is something of its own.
+    :ivar endpoint: the URL that it is sent to, where the request does not say by itself what it is.
     """
 
     sent: bool = False
+    endpoint: str = ""
 
     @staticmethod
     def fits(around: Operation, request: Any, recognised: Recognised | None) -> Recognised | None:  # noqa: ANN401 a request of httpx or httpx2
         """Return what a request is, if it is the one that the library's call around it is about, else ``None``."""
         if recognised is not None:
             return recognised if recognised.kind.operation == around.kind.operation else None
-        if around.kind is kinds.USERINFO or request.method == "POST":
-            url = request.url
+        url, note = request.url, around.local
+        expected = isinstance(note, Expected) and str(url).partition("?")[0] == note.endpoint.partition("?")[0]
+        if around.kind is kinds.USERINFO or (request.method == "POST" and expected):
             return Recognised(around.kind, request.method, f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}")
         return None
+
+
+def tried_again(around: Operation) -> None:
+    """Leave the end of the flow to the next request of a library's call: the one that it has sent was not the last."""
+    around.facts["flow"] = around.facts["flow_timed"] = False
 
 
 class Surrounding:
@@ -138,6 +150,8 @@ def _tokens(operation: Operation, note: Note, found: Outcome | None, *, failed: 
     elif not failed:
         # Answered without an error, and nobody read the body here: the application got its token.
         note.granted = True
+    if operation.facts.get("error") == _NONCE:
+        return  # what follows is the same attempt with the nonce
     if operation.kind is kinds.REFRESH:
         operation.judge(own_tokens.judge_refresh(operation, note, failed=failed))
     elif note.ends_flow and "called" in operation.facts:

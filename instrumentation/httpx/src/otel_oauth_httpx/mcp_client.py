@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 
+_OTHER_STATE = "State parameter mismatch"
+"""How the MCP client's error for a state that is not the one of its login begins; what follows is the state."""
+
 
 class Login(Surrounding):
     """One authentication flow, and the login in it if there is one.
 
     :ivar operation: what is under way: the initiation, the return, or nothing.
+    :ivar accepted: the client took what came back for its answer, and asks for the token.
     """
 
     def __init__(self, call: Call) -> None:
@@ -38,6 +42,7 @@ class Login(Surrounding):
         self._request = call.argument(0, "request")
         self._state: Sighting | None = None
         self._returned = 0.0
+        self.accepted = False
         self.operation: Operation | None = None
 
     # What the flow does ---------------------------------------------------------------------------------------
@@ -48,6 +53,7 @@ class Login(Surrounding):
         if outgoing is self._request:
             self._leave(None)
         elif self._state is not None and self.operation is None:
+            self.accepted = True
             self._come_back()
 
     def receives(self, outgoing: Any, response: Any) -> None:  # noqa: ANN401 messages of httpx or httpx2
@@ -83,6 +89,7 @@ class Login(Surrounding):
         operation = self._telemetry.operation(kinds.AUTHORIZE, {"provider": self._label()})
         operation.local = self
         operation.facts["initiated"] = True
+        self.accepted = False
         self.operation = operation.start()
 
     def _come_back(self) -> None:
@@ -103,13 +110,26 @@ class Login(Surrounding):
             facts["provider"] = self._label()
         elif error is None or isinstance(error, Exception):
             facts["handled"] = "true" if error is None else "false"
-            exchange = own_tokens.Exchange(self._returned)
-            exchange.state = state
-            flows.end(operation, exchange)
+            self._end_flow(operation, state, error)
         elif state is not None and self._telemetry.ledger.drop_state(state):
             # The verifier goes with the flow: nobody can come back with this state.
             facts["cleaned"] = "manual"
         operation.end(error)
+
+    def _end_flow(self, operation: Operation, state: Sighting | None, error: BaseException | None) -> None:
+        if self.accepted or state is None:
+            exchange = own_tokens.Exchange(self._returned)
+            exchange.state = state
+            flows.end(operation, exchange)
+            return
+        # Nobody came back, or somebody with another state; the verifier goes with the flow.
+        facts = operation.facts
+        facts["flow"], facts["state"] = True, state.digest
+        if self._telemetry.ledger.drop_state(state):
+            facts["cleaned"] = "manual"
+        flows.time_flow(operation, state.entry, self._returned)
+        if str(error).startswith(_OTHER_STATE):
+            operation.judge(cases.STATE_UNKNOWN)
 
     # What the client knows ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from otel_oauth import flows, judge, kinds, own_tokens, redaction, settle
 from otel_oauth.hooks import Call, Hook
 from otel_oauth.ledger import Status
 from otel_oauth.operation import Operation, current_operation
-from otel_oauth_httpx.exchanges import Expected, login_of
+from otel_oauth_httpx.exchanges import Expected, login_of, tried_again
 
 if TYPE_CHECKING:
     from otel_oauth.kinds import OperationKind
@@ -49,7 +49,7 @@ def _made(call: Call, _result: Any, error: BaseException | None) -> None:  # noq
 
 def _begin_authorization(call: Call) -> Operation | None:
     around = current_operation()
-    if around is not None and around.kind is kinds.AUTHORIZE:
+    if not _is_client(call.instance) or (around is not None and around.kind is kinds.AUTHORIZE):
         return None
     return call.telemetry.operation(kinds.AUTHORIZE, _facts(call, call.instance))
 
@@ -67,18 +67,37 @@ def _authorization_created(call: Call, result: Any, error: BaseException | None)
 # Calls of the provider ------------------------------------------------------------------------------------------------
 
 
+_ENDPOINTS = {
+    kinds.CODE_EXCHANGE: "access_token_endpoint",
+    kinds.REFRESH: "refresh_token_endpoint",
+    kinds.REVOKE: "revoke_token_endpoint",
+}
+
+
+def _is_client(instance: object) -> bool:
+    """Tell whether a method was called on a client of httpx-oauth: others may inherit it, too."""
+    return any(
+        base.__name__ == "BaseOAuth2" and base.__module__ == "httpx_oauth.oauth2" for base in type(instance).__mro__
+    )
+
+
 def _call_hook(kind: OperationKind) -> Hook:
     """Return the hook of a method that sends one request to the provider."""
 
     def begin(call: Call) -> Operation | None:
         around = current_operation()
-        if around is not None and around.kind is kind and isinstance(around.local, Expected):
+        if not _is_client(call.instance):
             return None
+        if around is not None and around.kind is kind and isinstance(around.local, Expected):
+            if not around.local.sent:
+                return None
+            tried_again(around)
         call.hooks.adopt(type(call.instance), _METHODS)
         facts = _facts(call, call.instance)
         operation = call.telemetry.operation(kind, facts)
         operation.local = note = Expected()
         note.client_id = str(getattr(call.instance, "client_id", ""))
+        note.endpoint = str(getattr(call.instance, _ENDPOINTS.get(kind, ""), ""))
         return operation
 
     return Hook(begin, _called)
@@ -126,8 +145,10 @@ def _begin_callback(call: Call) -> Operation:
     )
     redaction.seen("code_verifier", verifier)
     redaction.seen("state", state)
-    login = flows.challenge_of(verifier) if verifier else state
-    sighting = ledger.sight_state(login) if login else None
+    # The verifier may come from the URL here: one that belongs to no login must not hide which state came back.
+    names = ([flows.challenge_of(verifier)] if verifier else []) + ([state] if state else [])
+    found = [ledger.sight_state(name) for name in names]
+    sighting = next((each for each in found if each.entry is not None), found[0] if found else None)
     operation.local = _Callback(counted, sighting, ledger.digest(b"code", code) if code else b"", error)
     return operation
 

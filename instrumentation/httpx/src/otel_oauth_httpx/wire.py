@@ -20,7 +20,8 @@ from otel_oauth_httpx import bodies
 from otel_oauth_httpx.classify import recognise, refused, sieve
 from otel_oauth_httpx.discovery import Attempts
 from otel_oauth_httpx.endpoints import Endpoints
-from otel_oauth_httpx.exchanges import Expected, WireNote, known_login, present, redirected, settle
+from otel_oauth_httpx.exchanges import Expected, WireNote, known_login, present, redirected, settle, tried_again
+from otel_oauth_httpx.recognised import TOKEN_KINDS
 from otel_oauth_httpx.registered import registered
 from otel_oauth_httpx.responses import outcome
 
@@ -85,7 +86,11 @@ class Wire:
             return None
         if recognised.kind is kinds.AUTHORIZE and known_login(self.telemetry.ledger, recognised):
             return None
-        operation = self.telemetry.operation(recognised.kind, self._facts(recognised))
+        facts = self._facts(recognised)
+        if around is not None and isinstance(around.local, Expected) and around.kind is recognised.kind:
+            tried_again(around)
+            facts["provider"] = around.facts.get("provider", facts["provider"])
+        operation = self.telemetry.operation(recognised.kind, facts)
         presents = operation.local = WireNote()
         presents.request = id(request)
         operation.start()
@@ -197,7 +202,8 @@ def _is_its_call(around: Operation, recognised: Recognised, request: Any) -> boo
     Or the client whose transport hands the request on to this one.
     """
     if isinstance(around.local, Expected):
-        return recognised.kind.operation == around.kind.operation
+        again = around.local.sent and around.kind in TOKEN_KINDS
+        return recognised.kind.operation == around.kind.operation and not again
     if isinstance(around.local, WireNote):
         return around.local.request == id(request)
     return _tells(around)
