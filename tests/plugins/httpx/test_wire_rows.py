@@ -287,7 +287,7 @@ def test_a_cancelled_refresh_or_registration_is_neither_success_nor_failure(capt
                 ("token", {"data": {"grant_type": "refresh_token", "refresh_token": "rt"}}),
                 ("register", {"json": {"redirect_uris": ["https://shop.example/cb"], "client_name": "Shop"}}),
             ):
-                with pytest.raises(TimeoutError):
+                with pytest.raises(asyncio.TimeoutError):
                     await asyncio.wait_for(client.post(f"{AS}/{url}", **sent), 0.05)
 
     asyncio.run(main())
