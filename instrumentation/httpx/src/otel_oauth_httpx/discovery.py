@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from otel_oauth_httpx.recognised import Outcome, Recognised
 
 _MOST = 64
+_MOST_CANDIDATES = 16
 
 
 @dataclass(eq=False, repr=False)
@@ -45,7 +46,7 @@ class Attempts:
         facts = operation.facts
         place = recognised.origin, recognised.document
         earlier = self._goes_on(place, recognised.url) or _Begun(_clock_of(operation))
-        begun = _Begun(earlier.clock, (*earlier.urls, recognised.url))
+        begun = _Begun(earlier.clock, (*earlier.urls, recognised.url)[-_MOST_CANDIDATES:])
         facts["discovery_method"] = recognised.discovery_method
         facts["discovery_seconds"] = perf_counter() - begun.clock
         if found is None:

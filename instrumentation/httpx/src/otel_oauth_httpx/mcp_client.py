@@ -128,7 +128,8 @@ class Login(Surrounding):
         if self._telemetry.ledger.drop_state(state):
             facts["cleaned"] = "manual"
         flows.time_flow(operation, state.entry, self._returned)
-        if str(error).startswith(_OTHER_STATE):
+        # What the application raises is not asked for its text.
+        if type(error).__module__.startswith("mcp.") and str(error).startswith(_OTHER_STATE):
             operation.judge(cases.STATE_UNKNOWN)
 
     # What the client knows ------------------------------------------------------------------------------------
